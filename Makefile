@@ -1,0 +1,124 @@
+# snapclone: build, test, install. `make help` lists the targets.
+# SPDX-License-Identifier: GPL-2.0-only
+
+B       := build
+PREFIX  ?= /usr/local
+CC      ?= cc
+# The plugin starts the daemon from here unless clone_daemon_path says else.
+DAEMON_PATH ?= $(PREFIX)/libexec/snapclone/snapcloned
+
+# V=1 shows the commands. WERROR= builds with warnings that are not errors.
+Q       := $(if $(V),,@)
+say      = $(if $(V),,@printf '  %-7s %s\n' '$(1)' '$(2)')
+WERROR  ?= -Werror
+WARN    := -Wall -Wextra -Wshadow -Wformat=2 -Wvla -Wmissing-prototypes \
+           -Wstrict-prototypes -Wpointer-arith $(WERROR)
+OPT     ?= -O2 -g
+# SAN=address,undefined (or thread) builds into build/san-... with sanitizers.
+ifdef SAN
+comma   := ,
+B       := build/san-$(subst $(comma),-,$(SAN))
+OPT     := -O1 -g -fno-omit-frame-pointer -fsanitize=$(SAN) -fno-sanitize-recover=all
+endif
+CPPFLAGS += -D_GNU_SOURCE -I.
+CFLAGS  += -std=gnu11 $(OPT) $(WARN) -pthread -fvisibility=hidden -MMD -MP
+LDFLAGS += -pthread $(if $(SAN),-fsanitize=$(SAN))
+
+PKGS    := libcrypto libssl libxxhash
+need     = $(if $(shell pkg-config --exists $(1) && echo y),,$(error $(1) is missing: run `make deps` (Debian package $(2))))
+ifeq ($(filter help clean deps demo check check-unit check-it check-san lint,$(MAKECMDGOALS)),)
+$(call need,libssl,libssl-dev)
+$(call need,libxxhash,libxxhash-dev)
+endif
+PKG_CFLAGS := $(shell pkg-config --cflags $(PKGS) 2>/dev/null)
+PKG_LIBS   := $(shell pkg-config --libs $(PKGS) 2>/dev/null)
+
+BASE_SRC   := $(wildcard io/base/*.c)
+IO_SRC     := $(wildcard io/*.c io/redo/*.c)
+DAEMON_SRC := $(filter-out daemon/main.c,$(wildcard daemon/*.c))
+CLI_SRC    := $(wildcard daemon/cli/*.c)
+PLUGIN_SRC := $(wildcard plugin/*.c)
+UNIT_SRC   := $(wildcard tests/unit/test_*.c)
+FIXTURE_SRC := $(filter-out $(UNIT_SRC),$(wildcard tests/unit/*.c))
+
+obj      = $(patsubst %.c,$(B)/obj/%.o,$(1))
+LIB     := $(B)/libsnapclone.a
+UNITS   := $(patsubst tests/unit/%.c,$(B)/unit/%,$(UNIT_SRC))
+
+all: $(B)/snapcloned $(B)/snapclone $(B)/mysql_clone.so ## build daemon, command line and plugin
+
+$(B)/obj/%.o: %.c
+	$(call say,CC,$<)
+	@mkdir -p $(@D)
+	$(Q)$(CC) $(CPPFLAGS) $(CFLAGS) $(PKG_CFLAGS) -c -o $@ $<
+
+# The plugin is built apart: position independent, libc and io/base only.
+$(B)/pic/%.o: %.c
+	$(call say,CC PIC,$<)
+	@mkdir -p $(@D)
+	$(Q)$(CC) $(CPPFLAGS) $(CFLAGS) -fPIC -DSC_DAEMON_PATH='"$(DAEMON_PATH)"' -c -o $@ $<
+
+$(LIB): $(call obj,$(BASE_SRC) $(IO_SRC) $(DAEMON_SRC))
+	$(call say,AR,$@)
+	@rm -f $@
+	$(Q)$(AR) rcs $@ $^
+
+$(B)/snapcloned: $(call obj,daemon/main.c) $(LIB)
+	$(call say,LD,$@)
+	$(Q)$(CC) $(LDFLAGS) -o $@ $^ $(PKG_LIBS)
+
+$(B)/snapclone: $(call obj,$(CLI_SRC)) $(LIB)
+	$(call say,LD,$@)
+	$(Q)$(CC) $(LDFLAGS) -o $@ $^ $(PKG_LIBS)
+
+# Undefined symbols are the server's; the loader checks them at INSTALL PLUGIN.
+$(B)/mysql_clone.so: $(patsubst %.c,$(B)/pic/%.o,$(PLUGIN_SRC) $(BASE_SRC))
+	$(call say,LD,$@)
+	$(Q)$(CC) $(LDFLAGS) -shared -Wl,-z,relro,-z,now -o $@ $^
+
+$(B)/unit/%: $(B)/obj/tests/unit/%.o $(call obj,$(FIXTURE_SRC)) $(LIB)
+	$(call say,LD,$@)
+	@mkdir -p $(@D)
+	$(Q)$(CC) $(LDFLAGS) -o $@ $^ $(PKG_LIBS) -lcmocka
+
+units: $(UNITS)
+
+deps: ## install the Debian packages that building and testing need (as root)
+	scripts/deps
+
+check: ## all tests, unit and integration
+	scripts/deps --check || scripts/deps
+	$(MAKE) --no-print-directory all units
+	tests/run
+
+check-unit: ## unit tests only
+	scripts/deps --check || scripts/deps
+	$(MAKE) --no-print-directory units
+	tests/run unit
+
+check-it: ## integration tests only (real mysqld)
+	scripts/deps --check || scripts/deps
+	$(MAKE) --no-print-directory all
+	tests/run it
+
+check-san: ## the tests with AddressSanitizer and UBSan in daemon and unit tests
+	scripts/deps --check || scripts/deps
+	$(MAKE) --no-print-directory all
+	$(MAKE) --no-print-directory SAN=address,undefined all units
+	tests/run --san
+
+demo: ## clone a loaded server over TLS under load, with proof, in one command
+	scripts/deps --check || scripts/deps
+	$(MAKE) --no-print-directory all
+	scripts/demo
+
+clean: ## remove what was built (keeps the unpacked MySQL)
+	rm -rf build/obj build/pic build/unit build/san-* build/*.a build/*.so \
+	       build/snapclone build/snapcloned
+
+help: ## this list
+	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST) | expand -t 24
+
+.PHONY: all units deps check check-unit check-it check-san demo clean help
+.SECONDARY:
+-include $(shell [ -d build ] && find $(B)/obj $(B)/pic -name '*.d' 2>/dev/null)

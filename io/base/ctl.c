@@ -1,0 +1,280 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/* Bodies of control messages: encode and decode; see ctl.h. Pure functions. */
+#include "io/base/ctl.h"
+
+#include "io/base/num.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+const char *sc_stage_name(unsigned stage)
+{
+	/* Source: plugin/clone/src/clone_status.cc, init_state_names(). */
+	static const char *const names[SC_STAGE_COUNT] = {
+		"None",      "DROP DATA", "FILE COPY", "PAGE COPY",
+		"REDO COPY", "FILE SYNC", "RESTART",   "RECOVERY"
+	};
+
+	return stage < SC_STAGE_COUNT ? names[stage] : NULL;
+}
+
+const char *sc_state_name(unsigned state)
+{
+	static const char *const names[SC_STATE_COUNT] = {
+		"Not Started", "In Progress", "Completed", "Failed"
+	};
+
+	return state < SC_STATE_COUNT ? names[state] : NULL;
+}
+
+void sc_ctl_put_hello(struct sc_enc *enc, const struct sc_ctl_hello *m)
+{
+	sc_enc_u32(enc, m->version);
+	sc_enc_str(enc, m->software);
+}
+
+int sc_ctl_get_hello(struct sc_dec *dec, struct sc_ctl_hello *ret)
+{
+	ret->version = sc_dec_u32(dec);
+	sc_dec_str(dec, ret->software, sizeof(ret->software));
+	return sc_dec_end(dec);
+}
+
+void sc_ctl_put_donor_start(struct sc_enc *enc,
+			    const struct sc_ctl_donor_start *m)
+{
+	sc_enc_raw(enc, m->job_id, sizeof(m->job_id));
+	sc_enc_raw(enc, m->key, sizeof(m->key));
+	sc_enc_u8(enc, m->tls);
+	sc_enc_u8(enc, m->local);
+	sc_enc_u32(enc, m->streams);
+	sc_enc_u32(enc, m->data_bandwidth);
+	sc_enc_u32(enc, m->network_bandwidth);
+	sc_enc_u32(enc, m->page_size);
+	sc_enc_str(enc, m->bind_address);
+	sc_enc_str(enc, m->peer);
+	sc_enc_str(enc, m->donor_uuid);
+	sc_enc_str(enc, m->data_file_path);
+	sc_enc_str(enc, m->target_name);
+}
+
+static bool page_size_ok(uint32_t page_size)
+{
+	return sc_is_power_of_two(page_size) && page_size >= 4096 &&
+	       page_size <= 65536;
+}
+
+static bool streams_ok(uint32_t streams)
+{
+	return streams >= 1 && streams <= SC_MAX_STREAMS;
+}
+
+/* A single path component that is neither "." nor "..". */
+static bool name_ok(const char *name)
+{
+	return name[0] && !strchr(name, '/') && strcmp(name, ".") != 0 &&
+	       strcmp(name, "..") != 0;
+}
+
+int sc_ctl_get_donor_start(struct sc_dec *dec, struct sc_ctl_donor_start *ret)
+{
+	uint8_t tls, local;
+
+	sc_dec_raw(dec, ret->job_id, sizeof(ret->job_id));
+	sc_dec_raw(dec, ret->key, sizeof(ret->key));
+	tls = sc_dec_u8(dec);
+	local = sc_dec_u8(dec);
+	ret->tls = tls == 1;
+	ret->local = local == 1;
+	ret->streams = sc_dec_u32(dec);
+	ret->data_bandwidth = sc_dec_u32(dec);
+	ret->network_bandwidth = sc_dec_u32(dec);
+	ret->page_size = sc_dec_u32(dec);
+	sc_dec_str(dec, ret->bind_address, sizeof(ret->bind_address));
+	sc_dec_str(dec, ret->peer, sizeof(ret->peer));
+	sc_dec_str(dec, ret->donor_uuid, sizeof(ret->donor_uuid));
+	sc_dec_str(dec, ret->data_file_path, sizeof(ret->data_file_path));
+	sc_dec_str(dec, ret->target_name, sizeof(ret->target_name));
+	if (tls > 1 || local > 1 || !streams_ok(ret->streams) ||
+	    !page_size_ok(ret->page_size) ||
+	    (ret->local && !name_ok(ret->target_name)))
+		return -1;
+	return sc_dec_end(dec);
+}
+
+void sc_ctl_put_donor_ready(struct sc_enc *enc,
+			    const struct sc_ctl_donor_ready *m)
+{
+	sc_enc_u16(enc, m->port);
+	sc_enc_u32(enc, m->files);
+	sc_enc_u64(enc, m->bytes);
+	sc_enc_u64(enc, m->checkpoint_lsn);
+}
+
+int sc_ctl_get_donor_ready(struct sc_dec *dec, struct sc_ctl_donor_ready *ret)
+{
+	ret->port = sc_dec_u16(dec);
+	ret->files = sc_dec_u32(dec);
+	ret->bytes = sc_dec_u64(dec);
+	ret->checkpoint_lsn = sc_dec_u64(dec);
+	return sc_dec_end(dec);
+}
+
+void sc_ctl_put_seal(struct sc_enc *enc, const struct sc_ctl_seal *m)
+{
+	sc_enc_u64(enc, m->end_lsn);
+	sc_enc_u64(enc, m->seal_begin_us);
+	sc_enc_u64(enc, m->binlog_position);
+	sc_enc_str(enc, m->binlog_file);
+	sc_enc_str(enc, m->gtid_flushed);
+	sc_enc_str(enc, m->gtid_executed);
+}
+
+/* The fields of a seal inside a larger body. */
+static void get_seal_fields(struct sc_dec *dec, struct sc_ctl_seal *ret)
+{
+	*ret = (struct sc_ctl_seal){ 0 };
+	ret->end_lsn = sc_dec_u64(dec);
+	ret->seal_begin_us = sc_dec_u64(dec);
+	ret->binlog_position = sc_dec_u64(dec);
+	sc_dec_str(dec, ret->binlog_file, sizeof(ret->binlog_file));
+	ret->gtid_flushed = sc_dec_strdup(dec, SC_CTL_MAX_BODY);
+	ret->gtid_executed = sc_dec_strdup(dec, SC_CTL_MAX_BODY);
+}
+
+int sc_ctl_get_seal(struct sc_dec *dec, struct sc_ctl_seal *ret)
+{
+	get_seal_fields(dec, ret);
+	return sc_dec_end(dec);
+}
+
+void sc_ctl_seal_free(struct sc_ctl_seal *seal)
+{
+	free(seal->gtid_flushed);
+	free(seal->gtid_executed);
+	*seal = (struct sc_ctl_seal){ 0 };
+}
+
+void sc_ctl_put_recipient_start(struct sc_enc *enc,
+				const struct sc_ctl_recipient_start *m)
+{
+	sc_enc_raw(enc, m->job_id, sizeof(m->job_id));
+	sc_enc_raw(enc, m->key, sizeof(m->key));
+	sc_enc_u8(enc, m->tls);
+	sc_enc_u32(enc, m->streams);
+	sc_enc_u32(enc, m->data_bandwidth);
+	sc_enc_u32(enc, m->network_bandwidth);
+	sc_enc_u32(enc, m->page_size);
+	sc_enc_u16(enc, m->port);
+	sc_enc_str(enc, m->address);
+	sc_enc_str(enc, m->peer);
+	sc_enc_str(enc, m->target_name);
+}
+
+int sc_ctl_get_recipient_start(struct sc_dec *dec,
+			       struct sc_ctl_recipient_start *ret)
+{
+	uint8_t tls;
+
+	sc_dec_raw(dec, ret->job_id, sizeof(ret->job_id));
+	sc_dec_raw(dec, ret->key, sizeof(ret->key));
+	tls = sc_dec_u8(dec);
+	ret->tls = tls == 1;
+	ret->streams = sc_dec_u32(dec);
+	ret->data_bandwidth = sc_dec_u32(dec);
+	ret->network_bandwidth = sc_dec_u32(dec);
+	ret->page_size = sc_dec_u32(dec);
+	ret->port = sc_dec_u16(dec);
+	sc_dec_str(dec, ret->address, sizeof(ret->address));
+	sc_dec_str(dec, ret->peer, sizeof(ret->peer));
+	sc_dec_str(dec, ret->target_name, sizeof(ret->target_name));
+	if (tls > 1 || !streams_ok(ret->streams) ||
+	    !page_size_ok(ret->page_size) || !name_ok(ret->target_name))
+		return -1;
+	return sc_dec_end(dec);
+}
+
+void sc_ctl_put_progress(struct sc_enc *enc, const struct sc_ctl_progress *m)
+{
+	sc_enc_u8(enc, m->stage);
+	sc_enc_u8(enc, m->state);
+	sc_enc_u32(enc, m->threads);
+	sc_enc_u64(enc, m->estimate);
+	sc_enc_u64(enc, m->data);
+	sc_enc_u64(enc, m->network);
+}
+
+int sc_ctl_get_progress(struct sc_dec *dec, struct sc_ctl_progress *ret)
+{
+	ret->stage = sc_dec_u8(dec);
+	ret->state = sc_dec_u8(dec);
+	ret->threads = sc_dec_u32(dec);
+	ret->estimate = sc_dec_u64(dec);
+	ret->data = sc_dec_u64(dec);
+	ret->network = sc_dec_u64(dec);
+	if (ret->stage >= SC_STAGE_COUNT || ret->state >= SC_STATE_COUNT)
+		return -1;
+	return sc_dec_end(dec);
+}
+
+void sc_ctl_put_done(struct sc_enc *enc, const struct sc_ctl_done *m)
+{
+	sc_enc_u64(enc, m->checkpoint_lsn);
+	sc_ctl_put_seal(enc, &m->seal);
+}
+
+int sc_ctl_get_done(struct sc_dec *dec, struct sc_ctl_done *ret)
+{
+	ret->checkpoint_lsn = sc_dec_u64(dec);
+	return sc_ctl_get_seal(dec, &ret->seal);
+}
+
+void sc_ctl_put_error(struct sc_enc *enc, const struct sc_ctl_error *m)
+{
+	sc_enc_u32(enc, m->code);
+	sc_enc_str(enc, m->message);
+}
+
+int sc_ctl_get_error(struct sc_dec *dec, struct sc_ctl_error *ret)
+{
+	ret->code = sc_dec_u32(dec);
+	sc_dec_str(dec, ret->message, sizeof(ret->message));
+	return sc_dec_end(dec);
+}
+
+void sc_ctl_put_job_status(struct sc_enc *enc,
+			   const struct sc_ctl_job_status *m)
+{
+	sc_enc_raw(enc, m->job_id, sizeof(m->job_id));
+	sc_enc_u8(enc, m->role);
+	sc_enc_u8(enc, m->stage);
+	sc_enc_u8(enc, m->state);
+	sc_enc_u32(enc, m->threads);
+	sc_enc_u64(enc, m->started_us);
+	sc_enc_u64(enc, m->estimate);
+	sc_enc_u64(enc, m->data);
+	sc_enc_u64(enc, m->network);
+	sc_enc_u64(enc, m->redo);
+	sc_enc_str(enc, m->peer);
+	sc_enc_str(enc, m->message);
+}
+
+int sc_ctl_get_job_status(struct sc_dec *dec, struct sc_ctl_job_status *ret)
+{
+	sc_dec_raw(dec, ret->job_id, sizeof(ret->job_id));
+	ret->role = sc_dec_u8(dec);
+	ret->stage = sc_dec_u8(dec);
+	ret->state = sc_dec_u8(dec);
+	ret->threads = sc_dec_u32(dec);
+	ret->started_us = sc_dec_u64(dec);
+	ret->estimate = sc_dec_u64(dec);
+	ret->data = sc_dec_u64(dec);
+	ret->network = sc_dec_u64(dec);
+	ret->redo = sc_dec_u64(dec);
+	sc_dec_str(dec, ret->peer, sizeof(ret->peer));
+	sc_dec_str(dec, ret->message, sizeof(ret->message));
+	if (ret->role > 2 || ret->stage >= SC_STAGE_COUNT ||
+	    ret->state >= SC_STATE_COUNT)
+		return -1;
+	return dec->failed ? -1 : 0;
+}

@@ -1,0 +1,279 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/* Descriptor input and output; see fdio.h. No state. */
+#include "io/base/fdio.h"
+
+#include "io/base/cleanup.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/openat2.h>
+#include <stdio.h>
+#include <stdbool.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+ssize_t sc_pread_full(int fd, void *buf, size_t len, uint64_t off)
+{
+	size_t done = 0;
+
+	while (done < len) {
+		ssize_t n = pread(fd, (char *)buf + done, len - done,
+				  (off_t)(off + done));
+
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n < 0)
+			return -errno;
+		if (n == 0)
+			break;
+		done += (size_t)n;
+	}
+	return (ssize_t)done;
+}
+
+int sc_pwrite_full(int fd, const void *buf, size_t len, uint64_t off)
+{
+	size_t done = 0;
+
+	while (done < len) {
+		ssize_t n = pwrite(fd, (const char *)buf + done, len - done,
+				   (off_t)(off + done));
+
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n <= 0)
+			return n < 0 ? -errno : -EIO;
+		done += (size_t)n;
+	}
+	return 0;
+}
+
+static bool path_is_plain(const char *path)
+{
+	const char *p = path;
+
+	if (*p == '\0' || *p == '/')
+		return false;
+	for (;;) {
+		size_t len = strcspn(p, "/");
+
+		if (len == 0 || (len == 2 && p[0] == '.' && p[1] == '.'))
+			return false;
+		if (p[len] == '\0')
+			return true;
+		p += len + 1;
+	}
+}
+
+/* One O_NOFOLLOW step per component: for kernels or filters without openat2. */
+static int open_by_steps(int dirfd, const char *path, int flags, mode_t mode)
+{
+	CLEANUP_CLOSE int held = -1;
+	int at = dirfd;
+	char name[256];
+
+	for (;;) {
+		size_t len = strcspn(path, "/");
+		int fd;
+
+		if (len >= sizeof(name))
+			return -ENAMETOOLONG;
+		memcpy(name, path, len);
+		name[len] = '\0';
+		if (path[len] == '\0') {
+			fd = openat(at, name, flags | O_NOFOLLOW | O_CLOEXEC,
+				    mode);
+			return fd < 0 ? -errno : fd;
+		}
+		fd = openat(at, name,
+			    O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+		if (fd < 0)
+			return -errno;
+		if (held >= 0)
+			close(held);
+		held = at = fd;
+		path += len + 1;
+	}
+}
+
+int sc_open_beneath(int dirfd, const char *path, int flags, mode_t mode)
+{
+	struct open_how how = {
+		.flags = (uint64_t)(flags | O_CLOEXEC),
+		.mode = flags & (O_CREAT | O_TMPFILE) ? mode : 0,
+		.resolve = RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS,
+	};
+	long fd;
+
+	if (!path_is_plain(path))
+		return -EINVAL;
+	fd = syscall(SYS_openat2, dirfd, path, &how, sizeof(how));
+	if (fd >= 0)
+		return (int)fd;
+	if (errno == ENOSYS || errno == EPERM)
+		return open_by_steps(dirfd, path, flags, mode);
+	return -errno;
+}
+
+/* mkdirat() and hand a new directory to its owner. */
+static int make_dir(int at, const char *name, uid_t uid, gid_t gid)
+{
+	if (mkdirat(at, name, 0750) < 0)
+		return errno == EEXIST ? 0 : -errno;
+	if (geteuid() == 0 &&
+	    fchownat(at, name, uid, gid, AT_SYMLINK_NOFOLLOW) < 0)
+		return -errno;
+	return 0;
+}
+
+int sc_mkdirs_for(int dirfd, const char *path, uid_t uid, gid_t gid)
+{
+	char part[4096];
+	const char *slash = path;
+
+	if (!path_is_plain(path) || strlen(path) >= sizeof(part))
+		return -EINVAL;
+	while ((slash = strchr(slash, '/'))) {
+		CLEANUP_CLOSE int parent = -1;
+		size_t len = (size_t)(slash - path);
+		char *base;
+		int rc;
+
+		memcpy(part, path, len);
+		part[len] = '\0';
+		base = strrchr(part, '/');
+		if (base) {
+			*base = '\0';
+			parent = sc_open_beneath(dirfd, part,
+						 O_PATH | O_DIRECTORY, 0);
+			if (parent < 0)
+				return parent;
+		}
+		rc = make_dir(base ? parent : dirfd, base ? base + 1 : part,
+			      uid, gid);
+		if (rc < 0)
+			return rc;
+		slash++;
+	}
+	return 0;
+}
+
+static bool is_dot(const char *name)
+{
+	return !strcmp(name, ".") || !strcmp(name, "..");
+}
+
+/* A DIR stream of its own for a directory descriptor, NULL with errno. */
+static DIR *dir_stream(int dirfd)
+{
+	int fd = openat(dirfd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	DIR *dir = fd < 0 ? NULL : fdopendir(fd);
+
+	if (!dir && fd >= 0)
+		close(fd);
+	return dir;
+}
+
+static void remove_entry(int dirfd, const char *name, dev_t dev,
+			 struct sc_err *err)
+{
+	CLEANUP_CLOSE int sub = -1;
+	struct stat st;
+
+	if (unlinkat(dirfd, name, 0) == 0 || errno == ENOENT)
+		return;
+	if (errno != EISDIR && errno != EPERM)
+		goto fail;
+	sub = openat(dirfd, name,
+		     O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	if (sub < 0 || fstat(sub, &st) < 0)
+		goto fail;
+	if (st.st_dev != dev) {
+		sc_err_set(err, SC_ER_INTERNAL_ERROR,
+			   "cannot remove %s: another file system is mounted there",
+			   name);
+		return;
+	}
+	sc_tree_remove(sub, err);
+	if (unlinkat(dirfd, name, AT_REMOVEDIR) == 0)
+		return;
+fail:
+	sc_err_sys(err, SC_ER_INTERNAL_ERROR, errno, "cannot remove %s", name);
+}
+
+int sc_tree_remove(int dirfd, struct sc_err *err)
+{
+	CLEANUP_CLOSEDIR DIR *dir = dir_stream(dirfd);
+	struct dirent *de;
+	struct stat st;
+
+	if (!dir || fstat(dirfd, &st) < 0)
+		return sc_err_sys(err, SC_ER_INTERNAL_ERROR, errno,
+				  "cannot read a directory to remove");
+	while ((de = readdir(dir))) {
+		if (!is_dot(de->d_name))
+			remove_entry(dirfd, de->d_name, st.st_dev, err);
+	}
+	return sc_err_is_set(err) ? -1 : 0;
+}
+
+int sc_write_file(int dirfd, const char *name, const void *data, size_t len,
+		  uid_t uid, gid_t gid, struct sc_err *err)
+{
+	char temp[300];
+	int fd, rc;
+
+	snprintf(temp, sizeof(temp), "%s.tmp", name);
+	fd = openat(dirfd, temp,
+		    O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW | O_CLOEXEC,
+		    0640);
+	if (fd < 0)
+		return sc_err_sys(err, SC_ER_INTERNAL_ERROR, errno,
+				  "cannot create %s", temp);
+	rc = sc_pwrite_full(fd, data, len, 0);
+	if (rc == 0 && geteuid() == 0 && fchown(fd, uid, gid) < 0)
+		rc = -errno;
+	if (rc == 0 && fsync(fd) < 0)
+		rc = -errno;
+	if (close(fd) < 0 && rc == 0)
+		rc = -errno;
+	if (rc == 0 && renameat(dirfd, temp, dirfd, name) < 0)
+		rc = -errno;
+	if (rc < 0) {
+		unlinkat(dirfd, temp, 0);
+		return sc_err_sys(err, SC_ER_INTERNAL_ERROR, -rc,
+				  "cannot write %s", name);
+	}
+	return 0;
+}
+
+int sc_tree_sync_dirs(int root, struct sc_err *err)
+{
+	CLEANUP_CLOSEDIR DIR *dir = dir_stream(root);
+	struct dirent *de;
+
+	if (!dir)
+		return sc_err_sys(err, SC_ER_INTERNAL_ERROR, errno,
+				  "cannot read a directory to sync");
+	while ((de = readdir(dir))) {
+		CLEANUP_CLOSE int sub = -1;
+
+		if (is_dot(de->d_name))
+			continue;
+		sub = openat(root, de->d_name,
+			     O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+		if (sub < 0 && errno != ENOTDIR && errno != ELOOP)
+			return sc_err_sys(err, SC_ER_INTERNAL_ERROR, errno,
+					  "cannot open %s to sync", de->d_name);
+		if (sub >= 0 && sc_tree_sync_dirs(sub, err) < 0)
+			return -1;
+	}
+	/* The stream's own descriptor is open for reading, O_PATH would not do. */
+	if (fsync(dirfd(dir)) < 0)
+		return sc_err_sys(err, SC_ER_INTERNAL_ERROR, errno,
+				  "cannot fsync a directory");
+	return 0;
+}

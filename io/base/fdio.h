@@ -1,0 +1,51 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * Whole reads and writes on descriptors, and directories addressed by
+ * descriptor. All retry EINTR. Thread rule: any thread, all block.
+ */
+#ifndef SC_BASE_FDIO_H
+#define SC_BASE_FDIO_H
+
+#include "io/base/err.h"
+
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+/* Read up to len bytes at off; fewer only at the end of the file. Returns the
+ * number of bytes or -errno. */
+ssize_t sc_pread_full(int fd, void *buf, size_t len, uint64_t off);
+/* Write all; returns 0 or -errno (a write that makes no progress is -EIO). */
+int sc_pwrite_full(int fd, const void *buf, size_t len, uint64_t off);
+
+/*
+ * Open a name beneath a directory descriptor without following a symbolic link
+ * and without leaving the directory. Source: openat2(2), RESOLVE_BENEATH |
+ * RESOLVE_NO_SYMLINKS (Linux 5.6); ENOSYS or EPERM (seccomp filters) fall back
+ * to a walk with O_NOFOLLOW per component, which gives the same guarantee.
+ * path: relative. Returns a descriptor (O_CLOEXEC) or -errno.
+ */
+int sc_open_beneath(int dirfd, const char *path, int flags, mode_t mode);
+
+/*
+ * Create the directories of a relative file path below dirfd that do not exist
+ * (mode 0750, owner uid:gid). Returns 0 or -errno.
+ */
+int sc_mkdirs_for(int dirfd, const char *path, uid_t uid, gid_t gid);
+
+/*
+ * Remove everything below a directory, not the directory itself. Does not
+ * follow symbolic links nor cross into other file systems. Returns 0 or -1
+ * with the first failure, after trying the rest.
+ */
+int sc_tree_remove(int dirfd, struct sc_err *err);
+
+/* Create or replace a small file beneath dirfd: written, fsynced, renamed into
+ * place. Returns 0 or -1. The caller fsyncs the directory. */
+int sc_write_file(int dirfd, const char *name, const void *data, size_t len,
+		  uid_t uid, gid_t gid, struct sc_err *err);
+
+/* fsync the directory itself and every directory below it. */
+int sc_tree_sync_dirs(int root, struct sc_err *err);
+
+#endif

@@ -1,0 +1,68 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/* Leveled log; see log.h. State is set once by main before threads start. */
+#include "io/base/log.h"
+
+#include <errno.h>
+#include <stdarg.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+static struct {
+	enum sc_log_level max;
+	sc_log_sink *sink;
+	void *ctx;
+	bool journal;
+} log_state = { .max = SC_LOG_INFO };
+
+static const char *const level_names[] = { "error", "warning", "info",
+					   "debug" };
+/* Source: sd-daemon(3), the syslog levels err, warning, info, debug. */
+static const char *const journal_prefix[] = { "<3>", "<4>", "<6>", "<7>" };
+
+void sc_log_setup(enum sc_log_level max, sc_log_sink *sink, void *ctx)
+{
+	log_state.max = max;
+	log_state.sink = sink;
+	log_state.ctx = ctx;
+	log_state.journal = getenv("JOURNAL_STREAM") != NULL;
+}
+
+const char *sc_log_level_name(enum sc_log_level level)
+{
+	return level_names[level];
+}
+
+int sc_log_level_parse(const char *name, enum sc_log_level *ret)
+{
+	for (unsigned i = 0; i < 4; i++) {
+		if (!strcmp(name, level_names[i])) {
+			*ret = (enum sc_log_level)i;
+			return 0;
+		}
+	}
+	return -1;
+}
+
+void sc_log(enum sc_log_level level, const char *fmt, ...)
+{
+	int saved = errno;
+	char line[1024];
+	va_list ap;
+
+	if (level > log_state.max)
+		return;
+	va_start(ap, fmt);
+	vsnprintf(line, sizeof(line), fmt, ap);
+	va_end(ap);
+	if (log_state.sink)
+		log_state.sink(log_state.ctx, level, line);
+	else if (log_state.journal)
+		fprintf(stderr, "%s%s\n", journal_prefix[level], line);
+	else
+		fprintf(stderr, "snapcloned[%d]: %s: %s\n", (int)getpid(),
+			level_names[level], line);
+	errno = saved;
+}
