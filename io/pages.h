@@ -1,0 +1,105 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * InnoDB data pages as they lie in tablespace files: page size from page 0,
+ * and the check of one page by the server's own rules (buf/checksum.cc). A
+ * page that passes was written completely and not damaged since; whether it is
+ * the right page (number, space id) is for the caller to judge. No state, no
+ * allocation: any thread.
+ *
+ * What the checksums do not cover (a flipped bit there is not found here):
+ * bytes 26-37 of a plain page (flush LSN and space id; the first also holds
+ * R-tree sequence numbers), the LSN and bytes 26-33 of a KEY_BLOCK_SIZE page,
+ * and everything but the header of page-compressed and encrypted pages.
+ */
+#ifndef SC_IO_PAGES_H
+#define SC_IO_PAGES_H
+
+#include "io/base/err.h"
+#include "io/base/num.h"
+
+#include <stddef.h>
+
+enum {
+	SC_PAGE_SIZE_MIN = 1024, /* KEY_BLOCK_SIZE=1 */
+	SC_PAGE_SIZE_MAX = 65536,
+	/* Bytes of page 0 that sc_page_spec_read() needs. */
+	SC_PAGE0_NEEDED = 58,
+};
+
+/* Page types. Source: storage/innobase/include/fil0fil.h. */
+enum sc_page_type {
+	SC_PAGE_TYPE_FSP_HDR = 8,
+	SC_PAGE_TYPE_COMPRESSED = 14,
+	SC_PAGE_TYPE_ENCRYPTED = 15,
+	SC_PAGE_TYPE_COMPRESSED_AND_ENCRYPTED = 16,
+	SC_PAGE_TYPE_ENCRYPTED_RTREE = 17,
+};
+
+/* What page 0 says about the pages of its tablespace. */
+struct sc_page_spec {
+	uint32_t physical_size; /* bytes on disk, 1 KiB to 64 KiB */
+	uint32_t logical_size;  /* bytes in memory, innodb_page_size */
+	bool compressed;        /* ROW_FORMAT=COMPRESSED (KEY_BLOCK_SIZE) */
+	bool encrypted;         /* pages may be encrypted */
+	uint32_t space_id;
+	uint32_t flags; /* FSP flags as stored */
+};
+
+/*
+ * Read the spec from the first bytes of page 0 of a tablespace.
+ * page0: len bytes, at least SC_PAGE0_NEEDED. Returns 0; 1 when those len
+ * bytes are all zero (a file just created: nothing to be said yet); -1 when
+ * this is not a page 0 (also: the second file of the system tablespace, which
+ * has no page 0: use the first file's spec). The checksum is not looked at.
+ * Source: fsp_flags_is_valid() in fsp0fsp.ic, fsp0types.h, page0size.h.
+ */
+int sc_page_spec_read(const void *page0, size_t len, struct sc_page_spec *ret,
+		      struct sc_err *err);
+
+enum sc_page_verdict {
+	SC_PAGE_OK,
+	SC_PAGE_ZERO,      /* all zero bytes: never written, may be a hole */
+	SC_PAGE_UNCHECKED, /* page-compressed (type 14): header plausible */
+	SC_PAGE_ENCRYPTED, /* types 15-17: checksum is of the plain text */
+	SC_PAGE_BAD,       /* torn or damaged */
+};
+
+/*
+ * Check one page. page: spec->physical_size bytes, any alignment.
+ * Plain pages: the low word of the LSN twice, and the crc32 checksum, twice;
+ * the older algorithms "none" and "innodb" and the crc32 of big-endian
+ * machines are accepted as the server accepts them with its default setting.
+ * Source: BlockReporter::is_corrupted() in buf/checksum.cc.
+ */
+enum sc_page_verdict sc_page_check(const struct sc_page_spec *spec,
+				   const void *page);
+
+/* "ok", "zero", ... for messages. */
+const char *sc_page_verdict_name(enum sc_page_verdict verdict);
+
+/* True when len bytes at p are all zero. */
+bool sc_is_zero(const void *p, size_t len);
+
+/* Header fields. Source: storage/innobase/include/fil0types.h. All but those
+ * of encrypted pages' bodies are in clear on every kind of page. */
+static inline uint32_t sc_page_no(const void *page)
+{
+	return sc_load_be32((const uint8_t *)page + 4);
+}
+
+static inline uint64_t sc_page_lsn(const void *page)
+{
+	return sc_load_be64((const uint8_t *)page + 16);
+}
+
+static inline uint16_t sc_page_type(const void *page)
+{
+	return sc_load_be16((const uint8_t *)page + 24);
+}
+
+static inline uint32_t sc_page_space(const void *page)
+{
+	return sc_load_be32((const uint8_t *)page + 34);
+}
+
+#endif
