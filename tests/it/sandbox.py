@@ -27,6 +27,7 @@ import time
 import pymysql
 
 from leftovers import leftovers
+from sql import Sql
 from template import (BUILD, bindir, copy_template, give, program, server_user, stock_plugin_dir)
 
 HERE = os.path.dirname(os.path.abspath(__file__))
@@ -58,17 +59,16 @@ def option(name, value):
     return f'--{name}' if value is None or value is True else f'--{name}={value}'
 
 
-class Server:
+class Server(Sql):
     """One sandbox server. Made by Sandbox.server() or Sandbox.adopt()."""
 
     def __init__(self, box, name, conf):
         self.box, self.name, self.conf = box, name, conf
         self.dir = os.path.join(box.base, name)
+        super().__init__(os.path.join(self.dir, 'mysqld.sock'), conf['port'])
         self.datadir = conf.get('datadir') or os.path.join(self.dir, 'data')
-        self.socket = os.path.join(self.dir, 'mysqld.sock')
         self.errlog = os.path.join(self.dir, 'error.log')
         self.status_file = os.path.join(self.dir, 'status.jsonl')
-        self.port = conf['port']
         self._process = None
         self._lifeline = None
 
@@ -218,40 +218,7 @@ class Server:
             os.close(self._lifeline)
             self._lifeline = None
 
-    # -- SQL and log -------------------------------------------------------
-
-    def connect(self, **kw):
-        """A pymysql connection as root over the Unix socket, autocommit; kw overrides."""
-        args = {'unix_socket': self.socket, 'user': 'root', 'autocommit': True, 'charset': 'utf8mb4'}
-        args.update(kw)
-        if 'host' in kw:
-            del args['unix_socket']
-            args.setdefault('port', self.port)
-        return pymysql.connect(**args)
-
-    def sql(self, *statements, **kw):
-        """Run statements in one session; rows (tuple of tuples) of the last one."""
-        conn = self.connect(**kw)
-        try:
-            with conn.cursor() as cur:
-                for statement in statements:
-                    cur.execute(statement)
-                return cur.fetchall()
-        finally:
-            conn.close()
-
-    def value(self, statement, **kw):
-        """First column of the first row, None when there is none."""
-        rows = self.sql(statement, **kw)
-        return rows[0][0] if rows else None
-
-    def error(self, *statements, **kw):
-        """Error number and text of the statements; (0, '') when they succeed."""
-        try:
-            self.sql(*statements, **kw)
-        except pymysql.Error as e:
-            return e.args[0], str(e.args[1]) if len(e.args) > 1 else ''
-        return 0, ''
+    # -- error log (SQL: see class Sql) -------------------------------------
 
     def log_mark(self):
         """Position in the error log, for log_text()."""
