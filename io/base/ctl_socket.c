@@ -284,6 +284,17 @@ fail:
 	return -1;
 }
 
+/* The daemon said why it will not talk to us. */
+static int refused(struct sc_dec *dec, struct sc_err *err)
+{
+	struct sc_ctl_error e;
+
+	if (sc_ctl_get_error(dec, &e) < 0)
+		return proto_error(err, "malformed ERROR");
+	return sc_err_set(err, (int)e.code, "snapcloned refused: %s",
+			  e.message);
+}
+
 static int read_hello(int sock, int timeout_ms, struct sc_err *err)
 {
 	CLEANUP_MSG struct sc_ctl_msg msg = { 0 };
@@ -297,6 +308,8 @@ static int read_hello(int sock, int timeout_ms, struct sc_err *err)
 		return sc_err_sys(err, SC_ER_INTERNAL_ERROR, ETIMEDOUT,
 				  "no answer on the control socket");
 	dec = sc_ctl_body(&msg);
+	if (msg.type == SC_CTL_ERROR)
+		return refused(&dec, err);
 	if (msg.type != SC_CTL_HELLO || sc_ctl_get_hello(&dec, &hello) < 0)
 		return proto_error(err, "expected HELLO");
 	if (hello.version != SC_CTL_VERSION)

@@ -3,6 +3,7 @@
 #include "io/base/log.h"
 
 #include <errno.h>
+#include <pthread.h>
 #include <stdarg.h>
 #include <stdbool.h>
 #include <stdio.h>
@@ -15,7 +16,8 @@ static struct {
 	sc_log_sink *sink;
 	void *ctx;
 	bool journal;
-} log_state = { .max = SC_LOG_INFO };
+	pthread_mutex_t lock; /* sink and ctx */
+} log_state = { .max = SC_LOG_INFO, .lock = PTHREAD_MUTEX_INITIALIZER };
 
 static const char *const level_names[] = { "error", "warning", "info",
 					   "debug" };
@@ -28,6 +30,14 @@ void sc_log_setup(enum sc_log_level max, sc_log_sink *sink, void *ctx)
 	log_state.sink = sink;
 	log_state.ctx = ctx;
 	log_state.journal = getenv("JOURNAL_STREAM") != NULL;
+}
+
+void sc_log_redirect(sc_log_sink *sink, void *ctx)
+{
+	pthread_mutex_lock(&log_state.lock);
+	log_state.sink = sink;
+	log_state.ctx = ctx;
+	pthread_mutex_unlock(&log_state.lock);
 }
 
 const char *sc_log_level_name(enum sc_log_level level)
@@ -57,6 +67,7 @@ void sc_log(enum sc_log_level level, const char *fmt, ...)
 	va_start(ap, fmt);
 	vsnprintf(line, sizeof(line), fmt, ap);
 	va_end(ap);
+	pthread_mutex_lock(&log_state.lock);
 	if (log_state.sink)
 		log_state.sink(log_state.ctx, level, line);
 	else if (log_state.journal)
@@ -64,5 +75,6 @@ void sc_log(enum sc_log_level level, const char *fmt, ...)
 	else
 		fprintf(stderr, "snapcloned[%d]: %s: %s\n", (int)getpid(),
 			level_names[level], line);
+	pthread_mutex_unlock(&log_state.lock);
 	errno = saved;
 }

@@ -14,11 +14,16 @@ enum sc_log_level {
 	SC_LOG_DEBUG = 3,
 };
 
+/* Must not log itself. */
 typedef void sc_log_sink(void *ctx, enum sc_log_level level, const char *line);
 
 /* Set the most detailed level that is written and the sink (NULL: stderr).
  * Not thread-safe: call before threads start, or from main at their end. */
 void sc_log_setup(enum sc_log_level max, sc_log_sink *sink, void *ctx);
+
+/* Change the sink alone. Thread-safe: when it returns, nobody is inside the
+ * sink that was set before. */
+void sc_log_redirect(sc_log_sink *sink, void *ctx);
 
 /* Write one line (no newline at its end). Thread-safe; keeps errno. */
 void sc_log(enum sc_log_level level, const char *fmt, ...)

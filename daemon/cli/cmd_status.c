@@ -1,0 +1,224 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * `snapclone status [--watch] [--socket=PATH]`: the jobs of the service and of
+ * all embedded daemons of this host, with a progress bar, rate and ETA.
+ */
+#include "daemon/cli/cli.h"
+
+#include "io/base/cleanup.h"
+#include "io/base/clock.h"
+#include "io/base/ctl.h"
+#include "io/base/num.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+
+#define REPLY_MS 2000
+#define WATCH_MS 1000
+#define BAR_WIDTH 24
+
+static const char *const role_names[] = { "donor", "recipient", "local" };
+
+static int connect_to(const struct sockaddr_un *sa, socklen_t len)
+{
+	int sock = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+	if (sock >= 0 &&
+	    connect(sock, (const struct sockaddr *)sa, len) < 0) {
+		int saved = errno;
+
+		close(sock);
+		errno = saved;
+		return -1;
+	}
+	return sock;
+}
+
+static void print_bar(uint64_t data, uint64_t estimate)
+{
+	unsigned percent = estimate ? (unsigned)(data * 100 / estimate) : 0;
+	unsigned full = SC_MIN(percent, 100) * BAR_WIDTH / 100;
+
+	putchar('[');
+	for (unsigned i = 0; i < BAR_WIDTH; i++)
+		putchar(i < full ? '#' : '.');
+	printf("] %3u%%", SC_MIN(percent, 100));
+}
+
+/* Average rate so far, and what is left at that rate. */
+static void print_rate(const struct sc_ctl_job_status *j)
+{
+	uint64_t us = sc_wall_us() - j->started_us;
+	double rate = us ? (double)j->data / (double)us : 0; /* bytes per us */
+	uint64_t left = j->estimate > j->data ? j->estimate - j->data : 0;
+
+	printf("  %" PRIu64 " of %" PRIu64 " MiB, %.0f MiB/s", j->data / SC_MIB,
+	       j->estimate / SC_MIB, rate * 1e6 / (double)SC_MIB);
+	if (rate > 0 && left)
+		printf(", %.0f s left", (double)left / rate / 1e6);
+	if (j->redo)
+		printf(", redo %" PRIu64 " KiB", j->redo / SC_KIB);
+}
+
+static void print_job(const struct sc_ctl_job_status *j)
+{
+	printf("%02x%02x%02x%02x %-9s %-24s ", j->job_id[0], j->job_id[1],
+	       j->job_id[2], j->job_id[3], role_names[j->role], j->peer);
+	print_bar(j->data, j->estimate);
+	printf("  %s %s", j->stage ? sc_stage_name(j->stage) : "preparing",
+	       sc_state_name(j->state));
+	print_rate(j);
+	if (j->message[0])
+		printf("  %s", j->message);
+	putchar('\n');
+}
+
+/* Ask one daemon; the number of its jobs, or -1. */
+static int ask(int sock, struct sc_err *err)
+{
+	CLEANUP_MSG struct sc_ctl_msg msg = { 0 };
+	struct sc_dec dec;
+	uint32_t n;
+
+	if (sc_ctl_handshake(sock, REPLY_MS, err) < 0 ||
+	    sc_ctl_send(sock, SC_CTL_STATUS, NULL, 0, NULL, 0, err) < 0 ||
+	    sc_ctl_recv(sock, &msg, REPLY_MS, err) < 0)
+		return -1;
+	if (msg.type != SC_CTL_STATUS_REPLY)
+		return sc_err_set(err, SC_ER_CLONE_PROTOCOL,
+				  "no answer to STATUS");
+	dec = sc_ctl_body(&msg);
+	n = sc_dec_u32(&dec);
+	for (uint32_t i = 0; i < n; i++) {
+		struct sc_ctl_job_status job;
+
+		if (sc_ctl_get_job_status(&dec, &job) < 0)
+			return sc_err_set(err, SC_ER_CLONE_PROTOCOL,
+					  "malformed STATUS_REPLY");
+		print_job(&job);
+	}
+	return (int)n;
+}
+
+/* required: a daemon that does not listen is an error (the user named it). */
+static int ask_service(const char *path, bool required, struct sc_err *err)
+{
+	struct sockaddr_un sa = { .sun_family = AF_UNIX };
+	CLEANUP_CLOSE int sock = -1;
+	int n;
+
+	snprintf(sa.sun_path, sizeof(sa.sun_path), "%s", path);
+	sock = connect_to(&sa, sizeof(sa));
+	if (sock < 0 && (required || (errno != ENOENT && errno != ECONNREFUSED)))
+		return sc_err_sys(err, SC_ER_INTERNAL_ERROR, errno,
+				  "cannot connect to snapcloned at %s", path);
+	if (sock < 0)
+		return 0;
+	n = ask(sock, err);
+	return n < 0 ? sc_err_context(err, "%s", path) : n;
+}
+
+/* One abstract socket, "@" and name as in /proc/net/unix. */
+static int ask_embedded(const char *name, struct sc_err *err)
+{
+	struct sockaddr_un sa = { .sun_family = AF_UNIX };
+	CLEANUP_CLOSE int sock = -1;
+	size_t len = SC_MIN(strlen(name), sizeof(sa.sun_path) - 1);
+
+	memcpy(sa.sun_path + 1, name, len);
+	sock = connect_to(&sa, (socklen_t)(offsetof(struct sockaddr_un,
+						    sun_path) + 1 + len));
+	/* It ended since the list was read, or belongs to another user. */
+	if (sock < 0)
+		return 0;
+	return ask(sock, err);
+}
+
+/* Source: proc(5), /proc/net/unix: the last column is the name; several lines
+ * (one per connection) may carry the same. */
+static int ask_all_embedded(struct sc_err *err)
+{
+	FILE *f = fopen("/proc/net/unix", "re");
+	char line[512], last[512] = "";
+	int total = 0;
+
+	if (!f)
+		return sc_err_sys(err, SC_ER_INTERNAL_ERROR, errno,
+				  "cannot read /proc/net/unix");
+	while (fgets(line, sizeof(line), f)) {
+		char *name = strstr(line, "@" SC_EMBEDDED_SOCKET_PREFIX);
+		/* Field 4, flags: 00010000 is a listening socket. */
+		bool listens = strstr(line, " 00010000 ") != NULL;
+		int n;
+
+		if (!name || !listens)
+			continue;
+		name[strcspn(name, "\n")] = '\0';
+		if (!strcmp(name, last))
+			continue;
+		snprintf(last, sizeof(last), "%s", name);
+		n = ask_embedded(name + 1, err);
+		if (n < 0)
+			break;
+		total += n;
+	}
+	fclose(f);
+	return sc_err_is_set(err) ? -1 : total;
+}
+
+static int usage(FILE *to)
+{
+	fprintf(to,
+		"usage: snapclone status [--watch] [--socket=PATH]\n\n"
+		"  --watch        show again every second until there is no job\n"
+		"  --socket=PATH  socket of the service (default " SC_SERVICE_SOCKET
+		")\n");
+	return to == stdout ? EXIT_SUCCESS : 2;
+}
+
+static int show_once(const char *socket_path, bool named)
+{
+	struct sc_err err = SC_ERR_INIT;
+	int service = ask_service(socket_path, named, &err);
+	int embedded = service < 0 ? -1 : ask_all_embedded(&err);
+
+	if (embedded < 0) {
+		fprintf(stderr, "snapclone status: %s\n", err.msg);
+		return -1;
+	}
+	if (service + embedded == 0)
+		printf("no jobs\n");
+	return service + embedded;
+}
+
+int sc_cmd_status(int argc, char **argv)
+{
+	const char *path = SC_SERVICE_SOCKET;
+	bool watch = false, named = false;
+	int n;
+
+	for (int i = 1; i < argc; i++) {
+		if (!strcmp(argv[i], "--watch")) {
+			watch = true;
+		} else if (!strncmp(argv[i], "--socket=", 9)) {
+			path = argv[i] + 9;
+			named = true;
+		} else {
+			return usage(!strcmp(argv[i], "--help") ? stdout :
+								  stderr);
+		}
+	}
+	do {
+		n = show_once(path, named);
+		fflush(stdout);
+		if (watch && n > 0)
+			sc_sleep_ms(WATCH_MS);
+	} while (watch && n > 0);
+	return n < 0 ? EXIT_FAILURE : EXIT_SUCCESS;
+}

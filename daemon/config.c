@@ -1,0 +1,311 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/* Settings of snapcloned; see config.h. One table knows every option. */
+#include "daemon/config.h"
+
+#include "io/base/cleanup.h"
+#include "io/base/ctl.h"
+#include "io/base/num.h"
+
+#include <ctype.h>
+#include <errno.h>
+#include <pwd.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define MAX_CONFIG_FILE (64 * 1024)
+
+static int parse_number(const char *value, uint64_t min, uint64_t max,
+			uint64_t *ret)
+{
+	char *end;
+
+	errno = 0;
+	*ret = strtoull(value, &end, 10);
+	if (!isdigit((unsigned char)*value) || *end || errno || *ret < min ||
+	    *ret > max)
+		return -1;
+	return 0;
+}
+
+static int set_socket(struct sc_config *c, const char *value)
+{
+	if (value[0] != '/' || strlen(value) >= sizeof(c->socket))
+		return -1;
+	snprintf(c->socket, sizeof(c->socket), "%s", value);
+	return 0;
+}
+
+static int set_config(struct sc_config *c, const char *value)
+{
+	if (!*value || strlen(value) >= sizeof(c->config_file))
+		return -1;
+	snprintf(c->config_file, sizeof(c->config_file), "%s", value);
+	c->config_given = true;
+	return 0;
+}
+
+static int set_log_level(struct sc_config *c, const char *value)
+{
+	return sc_log_level_parse(value, &c->log_level);
+}
+
+static int set_data_port(struct sc_config *c, const char *value)
+{
+	uint64_t n;
+
+	if (parse_number(value, 0, 65535, &n) < 0)
+		return -1;
+	c->data_port = (uint16_t)n;
+	return 0;
+}
+
+static int set_max_jobs(struct sc_config *c, const char *value)
+{
+	uint64_t n;
+
+	if (parse_number(value, 1, 64, &n) < 0)
+		return -1;
+	c->max_jobs = (uint32_t)n;
+	return 0;
+}
+
+static int set_allow_user(struct sc_config *c, const char *value)
+{
+	struct passwd *pw = getpwnam(value);
+	uint64_t n;
+
+	if (c->n_allowed == SC_MAX_ALLOWED_USERS)
+		return -1;
+	if (pw)
+		c->allowed[c->n_allowed++] = pw->pw_uid;
+	else if (parse_number(value, 0, UINT32_MAX - 1, &n) == 0)
+		c->allowed[c->n_allowed++] = (uid_t)n;
+	else
+		return -1;
+	return 0;
+}
+
+static int set_embedded(struct sc_config *c, const char *value)
+{
+	(void)value;
+	c->embedded = true;
+	return 0;
+}
+
+static int set_help(struct sc_config *c, const char *value)
+{
+	(void)value;
+	c->help = true;
+	return 0;
+}
+
+static int set_version(struct sc_config *c, const char *value)
+{
+	(void)value;
+	c->version = true;
+	return 0;
+}
+
+static const struct option_spec {
+	const char *name;
+	const char *value; /* placeholder, NULL: a flag */
+	bool in_file;
+	int (*set)(struct sc_config *config, const char *value);
+	const char *text; /* what is allowed, unit, default */
+} options[] = {
+	{ "socket", "PATH", true, set_socket,
+	  "absolute path of the control socket (default " SC_SERVICE_SOCKET
+	  ")" },
+	{ "data_port", "PORT", true, set_data_port,
+	  "TCP port for data connections, 0..65535, 0 = any free one (default 0)" },
+	{ "max_jobs", "N", true, set_max_jobs,
+	  "jobs at the same time, 1..64 (default 8)" },
+	{ "allow_user", "NAME", true, set_allow_user,
+	  "user name or id that may use the socket besides root; may be repeated (default mysql)" },
+	{ "log_level", "LEVEL", true, set_log_level,
+	  "error, warning, info or debug (default info)" },
+	{ "config", "FILE", false, set_config,
+	  "configuration file (default " SC_CONFIG_FILE ", if it exists)" },
+	{ "embedded", NULL, false, set_embedded,
+	  "serve the control connection on descriptor 3 and end with it; the plugin starts the daemon so" },
+	{ "version", NULL, false, set_version, "print the version" },
+	{ "help", NULL, false, set_help, "print this text" },
+};
+
+void sc_config_usage(void)
+{
+	printf("snapcloned %s: copies MySQL data directories for the snapclone plugin\n\n"
+	       "usage: snapcloned [--OPTION=VALUE ...]\n\n",
+	       SC_VERSION);
+	for (size_t i = 0; i < SC_ARRAY_SIZE(options); i++) {
+		const struct option_spec *o = &options[i];
+		char left[40];
+
+		snprintf(left, sizeof(left), "--%s%s%s", o->name,
+			 o->value ? "=" : "", o->value ? o->value : "");
+		printf("  %-20s %s\n", left, o->text);
+	}
+	printf("\nThe configuration file has lines OPTION = VALUE and comments after #.\n");
+}
+
+/* '-' and '_' are the same in names. */
+static bool same_name(const char *a, size_t len, const char *name)
+{
+	if (strlen(name) != len)
+		return false;
+	for (size_t i = 0; i < len; i++) {
+		if ((a[i] == '-' ? '_' : a[i]) != name[i])
+			return false;
+	}
+	return true;
+}
+
+static const struct option_spec *find_option(const char *name, size_t len)
+{
+	for (size_t i = 0; i < SC_ARRAY_SIZE(options); i++) {
+		if (same_name(name, len, options[i].name))
+			return &options[i];
+	}
+	return NULL;
+}
+
+/* "--name=value" or "--name value"; advances *i past what it used. */
+static int parse_argument(struct sc_config *config, int argc, char **argv,
+			  int *i, struct sc_err *err)
+{
+	const char *arg = argv[*i], *value = NULL;
+	const struct option_spec *o = NULL;
+	size_t len = 0;
+
+	if (!strncmp(arg, "--", 2)) {
+		len = strcspn(arg + 2, "=");
+		o = find_option(arg + 2, len);
+	}
+	if (!o)
+		return sc_err_set(err, SC_ER_INTERNAL_ERROR,
+				  "unknown option %s (see --help)", arg);
+	if (arg[2 + len] == '=')
+		value = arg + 2 + len + 1;
+	else if (o->value && *i + 1 < argc)
+		value = argv[++*i];
+	if (!o->value != !value || o->set(config, value) < 0)
+		return sc_err_set(err, SC_ER_INTERNAL_ERROR,
+				  "option --%s: '%s' is not allowed: %s",
+				  o->name, value ? value : "", o->text);
+	return 0;
+}
+
+static char *trim(char *s)
+{
+	size_t len;
+
+	while (isspace((unsigned char)*s))
+		s++;
+	len = strlen(s);
+	while (len && isspace((unsigned char)s[len - 1]))
+		s[--len] = '\0';
+	return s;
+}
+
+static int parse_line(struct sc_config *config, const char *name, unsigned n,
+		      char *line, struct sc_err *err)
+{
+	const struct option_spec *o;
+	char *key, *value;
+
+	line[strcspn(line, "#")] = '\0';
+	key = trim(line);
+	if (!*key)
+		return 0;
+	value = strchr(key, '=');
+	if (!value)
+		return sc_err_set(err, SC_ER_INTERNAL_ERROR,
+				  "%s line %u: expected OPTION = VALUE", name,
+				  n);
+	*value++ = '\0';
+	key = trim(key);
+	value = trim(value);
+	o = find_option(key, strlen(key));
+	if (!o || !o->in_file)
+		return sc_err_set(err, SC_ER_INTERNAL_ERROR,
+				  "%s line %u: unknown option %s", name, n,
+				  key);
+	if (o->set(config, value) < 0)
+		return sc_err_set(err, SC_ER_INTERNAL_ERROR,
+				  "%s line %u: %s = '%s' is not allowed: %s",
+				  name, n, o->name, value, o->text);
+	return 0;
+}
+
+int sc_config_parse(struct sc_config *config, const char *name,
+		    const char *text, struct sc_err *err)
+{
+	CLEANUP_FREE char *copy = strdup(text);
+	char *rest = copy, *line;
+	unsigned n = 0;
+
+	if (!copy)
+		return sc_err_set(err, SC_ER_INTERNAL_ERROR, "out of memory");
+	while ((line = strsep(&rest, "\n"))) {
+		if (parse_line(config, name, ++n, line, err) < 0)
+			return -1;
+	}
+	return 0;
+}
+
+static int read_config(struct sc_config *config, struct sc_err *err)
+{
+	CLEANUP_FREE char *text = calloc(1, MAX_CONFIG_FILE + 1);
+	FILE *f = fopen(config->config_file, "re");
+	size_t len;
+	bool bad;
+
+	if (!f && errno == ENOENT && !config->config_given)
+		return 0;
+	if (!f)
+		return sc_err_sys(err, SC_ER_INTERNAL_ERROR, errno,
+				  "cannot open %s", config->config_file);
+	len = text ? fread(text, 1, MAX_CONFIG_FILE, f) : 0;
+	bad = !text || ferror(f) || len == MAX_CONFIG_FILE ||
+	      strlen(text) != len;
+	fclose(f);
+	if (bad)
+		return sc_err_set(err, SC_ER_INTERNAL_ERROR,
+				  "%s is not a configuration file",
+				  config->config_file);
+	return sc_config_parse(config, config->config_file, text, err);
+}
+
+static int parse_arguments(struct sc_config *config, int argc, char **argv,
+			   struct sc_err *err)
+{
+	for (int i = 1; i < argc; i++) {
+		if (parse_argument(config, argc, argv, &i, err) < 0)
+			return -1;
+	}
+	return 0;
+}
+
+int sc_config_load(struct sc_config *config, int argc, char **argv,
+		   struct sc_err *err)
+{
+	*config = (struct sc_config){ .log_level = SC_LOG_INFO,
+				      .max_jobs = 8 };
+	snprintf(config->socket, sizeof(config->socket), SC_SERVICE_SOCKET);
+	snprintf(config->config_file, sizeof(config->config_file),
+		 SC_CONFIG_FILE);
+	/* Once for --config, and again so that options win over the file. */
+	if (parse_arguments(config, argc, argv, err) < 0)
+		return -1;
+	if (config->help || config->version)
+		return 0;
+	config->n_allowed = 0;
+	if (read_config(config, err) < 0 ||
+	    parse_arguments(config, argc, argv, err) < 0)
+		return -1;
+	/* A system without such a user needs no entry for it. */
+	if (!config->n_allowed)
+		(void)set_allow_user(config, "mysql");
+	return 0;
+}

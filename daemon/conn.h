@@ -1,0 +1,47 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/* Connections between daemons: sockets, plain or under TLS 1.3 with the job's
+ * one-time key. */
+#ifndef SC_DAEMON_CONN_H
+#define SC_DAEMON_CONN_H
+
+#include "io/base/ctl.h"
+#include "io/conn.h"
+
+#include <stdatomic.h>
+#include <stdbool.h>
+
+/* How long a peer may take for the handshake and HELLO. */
+#define SC_HANDSHAKE_MS 10000
+
+/* Take over a connected socket. NULL when out of memory (fd stays open). */
+struct sc_conn *sc_conn_plain_new(int fd);
+
+/*
+ * TLS 1.3 with an external PSK (RFC 8446 4.2.11): identity is the job id in
+ * hex, key the job's. Both sides are authenticated by the key alone, with
+ * forward secrecy (psk_dhe_ke). Takes over the connected socket on success;
+ * blocks for the handshake, bounded by the socket's timeouts. NULL with err on
+ * failure: the peer does not know the key, or speaks something else.
+ */
+struct sc_conn *sc_conn_tls_server(int fd, const uint8_t job_id[],
+				   const uint8_t key[], struct sc_err *err);
+struct sc_conn *sc_conn_tls_client(int fd, const uint8_t job_id[],
+				   const uint8_t key[], struct sc_err *err);
+
+/* Job id in hex, 33 bytes with NUL. */
+void sc_job_id_hex(const uint8_t job_id[], char ret[2 * SC_JOB_ID_SIZE + 1]);
+
+/* ---- sockets (conn_socket.c) ----------------------------------------------- */
+
+/* Listen on a numeric address; port 0 = any free one, *ret_port tells which.
+ * Returns the descriptor or -1. */
+int sc_listen(const char *address, uint16_t port, uint16_t *ret_port,
+	      struct sc_err *err);
+/* Connect to a numeric address within the time; gives up when *stop becomes
+ * true. Returns the descriptor or -1. */
+int sc_connect(const char *address, uint16_t port, int timeout_ms,
+	       const atomic_bool *stop, struct sc_err *err);
+/* Bound every read and write on the socket; 0 = no bound. */
+void sc_socket_timeout(int fd, int timeout_ms);
+
+#endif

@@ -1,0 +1,178 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * The donor's job: its life from the START message to the end. The steps are
+ * in donor_steps.c, the redo threads in donor_redo.c.
+ */
+#include "daemon/donor.h"
+
+#include "io/base/cleanup.h"
+#include "io/base/clock.h"
+#include "io/base/log.h"
+#include "io/base/num.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+
+/* Tell the recipient why its clone failed, on stream 0, which nobody else uses
+ * any more. Best effort: it may be the recipient that is gone. */
+static void send_last_words(struct donor *d)
+{
+	struct sc_conn *conn =
+		d->server ? sc_data_server_conns(d->server)[0] : NULL;
+	struct sc_err ignored = SC_ERR_INIT;
+	struct sc_ctl_error m = { 0 };
+	struct sc_enc enc = { 0 };
+
+	if (!conn || d->job.err.code == SC_ER_QUERY_INTERRUPTED)
+		return;
+	m.code = (uint32_t)d->job.err.code;
+	memcpy(m.message, d->job.err.msg, sizeof(m.message));
+	sc_ctl_put_error(&enc, &m);
+	(void)sc_frame_send_enc(conn, SC_FRAME_ERROR, &enc, &ignored);
+}
+
+static int donor_run(struct sc_job *job)
+{
+	struct donor *d = (struct donor *)job;
+	struct sc_err err = SC_ERR_INIT;
+	int rc = donor_run_steps(d, &err);
+
+	if (rc < 0)
+		sc_job_fail(job, &err);
+	donor_join_follower(d);
+	donor_join_sender(d);
+	if (rc < 0) {
+		send_last_words(d);
+		if (d->stage && !d->committed)
+			sc_stage_abort(d->stage);
+	} else {
+		job->done.checkpoint_lsn = d->checkpoint.lsn;
+		job->done.seal = d->seal.mark;
+		d->seal.mark = (struct sc_ctl_seal){ 0 };
+	}
+	sc_job_end_stage(job, rc < 0 ? SC_STATE_FAILED : SC_STATE_COMPLETED);
+	return rc;
+}
+
+static int donor_message(struct sc_job *job, const struct sc_ctl_msg *msg,
+			 struct sc_err *err)
+{
+	struct donor *d = (struct donor *)job;
+	struct sc_dec dec = sc_ctl_body(msg);
+	struct sc_ctl_seal seal;
+
+	if (msg->type != SC_CTL_SEAL)
+		return sc_err_set(err, SC_ER_CLONE_PROTOCOL,
+				  "unexpected control message %u", msg->type);
+	if (sc_ctl_get_seal(&dec, &seal) < 0 || !seal.end_lsn) {
+		sc_ctl_seal_free(&seal);
+		return sc_err_set(err, SC_ER_CLONE_PROTOCOL, "malformed SEAL");
+	}
+	SC_LOCK_SCOPE(&d->lock);
+	if (d->have_seal) {
+		sc_ctl_seal_free(&seal);
+		return sc_err_set(err, SC_ER_CLONE_PROTOCOL, "sealed twice");
+	}
+	d->seal.mark = seal;
+	d->have_seal = true;
+	pthread_cond_broadcast(&d->changed);
+	return 0;
+}
+
+static void donor_cancel(struct sc_job *job)
+{
+	struct donor *d = (struct donor *)job;
+
+	d->copy.stop = true;
+	SC_LOCK_SCOPE(&d->lock);
+	if (d->server)
+		sc_data_server_cancel(d->server, sc_job_overdue(job));
+	if (d->spool)
+		sc_redo_spool_abort(d->spool, &job->err);
+	pthread_cond_broadcast(&d->changed);
+}
+
+static void donor_tick(struct sc_job *job)
+{
+	struct donor *d = (struct donor *)job;
+	uint64_t bytes = d->copy.bytes_read;
+	struct sc_ctl_job_status now;
+
+	sc_job_status(job, &now);
+	if (now.stage < SC_STAGE_FILE_COPY)
+		return;
+	sc_job_count(job, SC_STAGE_FILE_COPY, d->start.streams, d->list.bytes,
+		     bytes, d->start.local ? 0 : bytes);
+	sc_job_count(job, SC_STAGE_REDO_COPY, 1, now.redo, now.redo,
+		     d->start.local ? 0 : now.redo);
+}
+
+static void donor_free(struct sc_job *job)
+{
+	struct donor *d = (struct donor *)job;
+
+	sc_data_server_free(d->server);
+	free(d->sink);
+	sc_stage_free(d->stage);
+	sc_redo_spool_free(d->spool);
+	sc_redo_follow_free(d->follow);
+	sc_filelist_free(&d->list);
+	if (d->image)
+		d->image->close(d->image);
+	for (int i = 0; i < SC_DONOR_FDS_LOCAL; i++) {
+		if (d->fds[i] >= 0)
+			close(d->fds[i]);
+	}
+	sc_seal_free(&d->seal);
+	explicit_bzero(d->start.key, sizeof(d->start.key));
+	pthread_cond_destroy(&d->changed);
+	pthread_mutex_destroy(&d->lock);
+	sc_job_destroy(job);
+	free(d);
+}
+
+static const struct sc_job_ops donor_ops = {
+	.run = donor_run,
+	.message = donor_message,
+	.cancel = donor_cancel,
+	.tick = donor_tick,
+	.free = donor_free,
+};
+
+struct sc_job *sc_donor_new(struct sc_session *session, struct sc_ctl_msg *msg,
+			    uint16_t data_port, struct sc_err *err)
+{
+	struct donor *d = calloc(1, sizeof(*d));
+	struct sc_dec dec = sc_ctl_body(msg);
+	int want;
+
+	if (!d) {
+		sc_err_set(err, SC_ER_INTERNAL_ERROR, "out of memory");
+		return NULL;
+	}
+	if (sc_ctl_get_donor_start(&dec, &d->start) < 0) {
+		free(d);
+		sc_err_set(err, SC_ER_CLONE_PROTOCOL, "malformed DONOR_START");
+		return NULL;
+	}
+	want = d->start.local ? SC_DONOR_FDS_LOCAL : SC_DONOR_FDS_REMOTE;
+	if (msg->nfds != want) {
+		free(d);
+		sc_err_set(err, SC_ER_CLONE_PROTOCOL,
+			   "DONOR_START with %d descriptors, not %d", msg->nfds,
+			   want);
+		return NULL;
+	}
+	for (int i = 0; i < SC_DONOR_FDS_LOCAL; i++) {
+		d->fds[i] = i < want ? msg->fds[i] : -1;
+		if (i < want)
+			msg->fds[i] = -1;
+	}
+	d->data_port = data_port;
+	pthread_mutex_init(&d->lock, NULL);
+	pthread_cond_init(&d->changed, NULL);
+	sc_job_init(&d->job, &donor_ops, session, d->start.job_id,
+		    d->start.local ? 2 : 0, d->start.peer);
+	return &d->job;
+}

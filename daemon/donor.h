@@ -1,0 +1,52 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/* Inside of a donor job, shared by donor.c, donor_redo.c and donor_steps.c. */
+#ifndef SC_DAEMON_DONOR_H
+#define SC_DAEMON_DONOR_H
+
+#include "daemon/data_server.h"
+#include "daemon/job.h"
+#include "daemon/provider.h"
+#include "daemon/sinks.h"
+#include "io/copy.h"
+#include "io/redo/follow.h"
+#include "io/redo/spool.h"
+
+struct donor {
+	struct sc_job job;
+	struct sc_ctl_donor_start start;
+	uint16_t data_port;
+	int fds[SC_DONOR_FDS_LOCAL]; /* by SC_DONOR_FD_*, -1 = none */
+
+	struct sc_image *image;
+	struct sc_filelist list;
+	struct sc_redo_checkpoint checkpoint;
+	struct sc_redo_follow *follow;
+	struct sc_redo_spool *spool;
+	struct sc_staged *stage; /* local */
+	bool committed;          /* local: the target counts */
+	struct sc_data_server *server; /* remote */
+	struct sc_sink *sink;
+	struct sc_copy copy;
+
+	pthread_t follower, sender;
+	bool following, sending;
+	atomic_uint_fast64_t end_lsn; /* E, 0 until it is known */
+
+	pthread_mutex_t lock;
+	pthread_cond_t changed;
+	bool have_seal;
+	struct sc_seal seal;
+};
+
+/* donor_redo.c: the threads that read the redo and pass it on. */
+int donor_start_follower(struct donor *d, struct sc_err *err);
+int donor_start_sender(struct donor *d, struct sc_err *err);
+/* Join the follower, which ends at E. */
+void donor_join_follower(struct donor *d);
+/* Join the sender, which ends when it has passed on everything. */
+void donor_join_sender(struct donor *d);
+
+/* donor_steps.c: the whole job, step by step. */
+int donor_run_steps(struct donor *d, struct sc_err *err);
+
+#endif

@@ -1,0 +1,194 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * The delta on the donor: a follower thread reads the redo log into the spool
+ * and tells the plugin how far it is; a sender thread takes it from the spool
+ * to the sink. The follower never waits for the sender.
+ */
+#include "daemon/donor.h"
+
+#include "daemon/session.h"
+#include "io/base/cleanup.h"
+#include "io/base/clock.h"
+#include "io/base/log.h"
+#include "io/base/num.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define REDO_BUFFER (1u << 20)
+/* While nothing new is there. */
+#define FOLLOW_WAIT_MS 2
+/* The plugin takes the redo consumer away from a daemon that is silent for
+ * 200 ms (design, step 1). */
+#define FOLLOWED_EVERY_MS 40
+/* An idle donor lets the recipient know that it lives. */
+#define KEEPALIVE_MS 5000
+/* The delta may wait for a slow recipient up to this; it is disk space in the
+ * donor's temporary directory. */
+#define SPOOL_LIMIT (64 * SC_GIB)
+
+static int tell_followed(struct donor *d, uint64_t *last_ms, bool now,
+			 struct sc_err *err)
+{
+	struct sc_enc enc = { 0 };
+	uint64_t ms = sc_now_ms();
+
+	if (!now && ms - *last_ms < FOLLOWED_EVERY_MS)
+		return 0;
+	*last_ms = ms;
+	sc_enc_u64(&enc, sc_redo_follow_lsn(d->follow));
+	return sc_session_send(d->job.session, SC_CTL_FOLLOWED, &enc, err);
+}
+
+/* E is known and everything up to it has been read: hand over the last block,
+ * which may still be partial in the log. */
+static int append_tail(struct donor *d, struct sc_err *err)
+{
+	uint8_t block[SC_REDO_BLOCK];
+	uint64_t lsn;
+
+	if (sc_redo_follow_partial(d->follow, block, &lsn) == 1 &&
+	    sc_redo_spool_append(d->spool, lsn, block, sizeof(block), err) < 0)
+		return -1;
+	sc_redo_spool_end(d->spool);
+	return 0;
+}
+
+/* One look at the log; 1 when E is reached. */
+static int follow_once(struct donor *d, void *buf, struct sc_err *err)
+{
+	uint64_t end = d->end_lsn;
+	struct sc_redo_run run;
+	int rc = sc_redo_follow_read(d->follow, buf, REDO_BUFFER, &run, err);
+
+	if (rc < 0)
+		return -1;
+	if (rc == 1 &&
+	    sc_redo_spool_append(d->spool, run.lsn, buf, run.len, err) < 0)
+		return sc_err_context(err, "redo spool");
+	if (end && sc_redo_follow_lsn(d->follow) >= end)
+		return append_tail(d, err) < 0 ? -1 : 1;
+	if (rc == 0)
+		sc_sleep_ms(FOLLOW_WAIT_MS);
+	return 0;
+}
+
+static int follow(struct donor *d, struct sc_err *err)
+{
+	CLEANUP_FREE void *buf = malloc(REDO_BUFFER);
+	uint64_t last_ms = 0;
+	int rc = 0;
+
+	if (!buf)
+		return sc_err_set(err, SC_ER_INTERNAL_ERROR, "out of memory");
+	while (rc == 0) {
+		if (d->job.stopping)
+			return sc_err_set(err, SC_ER_QUERY_INTERRUPTED,
+					  "the clone was cancelled");
+		rc = follow_once(d, buf, err);
+		if (rc >= 0 && tell_followed(d, &last_ms, rc == 1, err) < 0)
+			rc = -1;
+	}
+	return rc;
+}
+
+static void *follower_main(void *arg)
+{
+	struct donor *d = arg;
+	struct sc_err err = SC_ERR_INIT;
+
+	if (follow(d, &err) < 0) {
+		sc_redo_spool_abort(d->spool, &err);
+		sc_job_fail(&d->job, &err);
+	}
+	return NULL;
+}
+
+int donor_start_follower(struct donor *d, struct sc_err *err)
+{
+	struct sc_redo_spool *spool;
+	int rc;
+
+	if (sc_redo_newest_checkpoint(d->fds[SC_DONOR_FD_REDO], &d->checkpoint,
+				      err) < 0)
+		return -1;
+	if (d->checkpoint.encrypted)
+		return sc_err_set(
+			err, SC_ER_INTERNAL_ERROR,
+			"the redo log is encrypted, which this release cannot clone; HINT: SET GLOBAL innodb_redo_log_encrypt=OFF and wait for a checkpoint");
+	if (sc_redo_follow_open(d->fds[SC_DONOR_FD_REDO], d->checkpoint.lsn,
+				&d->follow, err) < 0 ||
+	    sc_redo_spool_new(d->fds[SC_DONOR_FD_SPOOL], SPOOL_LIMIT, &spool,
+			      err) < 0)
+		return -1;
+	pthread_mutex_lock(&d->lock);
+	d->spool = spool;
+	pthread_mutex_unlock(&d->lock);
+	sc_debug("following redo from checkpoint %" PRIu64, d->checkpoint.lsn);
+	rc = pthread_create(&d->follower, NULL, follower_main, d);
+	if (rc)
+		return sc_err_sys(err, SC_ER_INTERNAL_ERROR, rc,
+				  "cannot start the redo follower");
+	d->following = true;
+	return 0;
+}
+
+void donor_join_follower(struct donor *d)
+{
+	if (d->following)
+		pthread_join(d->follower, NULL);
+	d->following = false;
+}
+
+static int send_redo(struct donor *d, struct sc_err *err)
+{
+	CLEANUP_FREE void *buf = malloc(REDO_BUFFER);
+	uint64_t lsn = 0, total = 0;
+	bool ended = false;
+
+	if (!buf)
+		return sc_err_set(err, SC_ER_INTERNAL_ERROR, "out of memory");
+	for (;;) {
+		int64_t n = sc_redo_spool_read(d->spool, buf, REDO_BUFFER,
+					       KEEPALIVE_MS, &lsn, &ended, err);
+
+		if (n < 0)
+			return -1;
+		if (n == 0 && ended)
+			return 0;
+		if (d->sink->ops->redo(d->sink, lsn, buf, (size_t)n, err) < 0)
+			return -1;
+		total += (uint64_t)n;
+		sc_job_redo(&d->job, total);
+	}
+}
+
+static void *sender_main(void *arg)
+{
+	struct donor *d = arg;
+	struct sc_err err = SC_ERR_INIT;
+
+	if (send_redo(d, &err) < 0)
+		sc_job_fail(&d->job, &err);
+	return NULL;
+}
+
+int donor_start_sender(struct donor *d, struct sc_err *err)
+{
+	int rc = pthread_create(&d->sender, NULL, sender_main, d);
+
+	if (rc)
+		return sc_err_sys(err, SC_ER_INTERNAL_ERROR, rc,
+				  "cannot start the redo sender");
+	d->sending = true;
+	return 0;
+}
+
+void donor_join_sender(struct donor *d)
+{
+	if (d->sending)
+		pthread_join(d->sender, NULL);
+	d->sending = false;
+}

@@ -1,0 +1,285 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * The donor's job as a list of steps, run in order by the job's thread. What a
+ * step made is undone by donor_free() (donor.c), whatever step failed.
+ */
+#include "daemon/donor.h"
+
+#include "daemon/session.h"
+#include "io/base/cleanup.h"
+#include "io/base/fdio.h"
+#include "io/base/log.h"
+#include "io/base/num.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+
+/* A recipient that got the key connects at once. */
+#define RECIPIENT_WAIT_MS 60000
+
+/* One stream, in a thread of its own. */
+static int run_stream(struct sc_job *job, unsigned stream, struct sc_err *err)
+{
+	struct donor *d = (struct donor *)job;
+	struct sc_engine *engine = sc_engine_sync_new();
+	int rc;
+
+	if (!engine)
+		return sc_err_set(err, SC_ER_INTERNAL_ERROR, "out of memory");
+	rc = sc_copy_stream(&d->copy, engine, stream, err);
+	engine->ops->destroy(engine);
+	return rc;
+}
+
+static int step_image(struct donor *d, struct sc_err *err)
+{
+	return sc_provider_live.open(d->fds[SC_DONOR_FD_DATADIR], &d->image,
+				     err);
+}
+
+static int step_list(struct donor *d, struct sc_err *err)
+{
+	if (sc_filelist_scan(d->image, d->start.data_file_path,
+			     d->start.page_size, &d->list, err) < 0)
+		return -1;
+	sc_job_count(&d->job, SC_STAGE_FILE_COPY, d->start.streams,
+		     d->list.bytes, 0, 0);
+	return 0;
+}
+
+static int open_local(struct donor *d, struct sc_err *err)
+{
+	struct sc_stage_params params = {
+		.target = d->fds[SC_DONOR_FD_TARGET],
+		.parent = d->fds[SC_DONOR_FD_PARENT],
+		.name = d->start.target_name,
+		.page_size = d->start.page_size,
+		.streams = d->start.streams,
+	};
+
+	if (sc_stage_open(&params, &d->stage, err) < 0)
+		return -1;
+	d->sink = sc_sink_stage_new(d->stage);
+	return 0;
+}
+
+static int open_remote(struct donor *d, uint16_t *ret_port, struct sc_err *err)
+{
+	struct sc_data_server_params params = {
+		.job = &d->job,
+		.address = d->start.bind_address,
+		.port = d->data_port,
+		.tls = d->start.tls,
+		.streams = d->start.streams,
+		.key = d->start.key,
+		.run_stream = run_stream,
+	};
+	struct sc_data_server *server;
+
+	if (sc_data_server_start(&params, &server, ret_port, err) < 0)
+		return -1;
+	pthread_mutex_lock(&d->lock);
+	d->server = server;
+	pthread_mutex_unlock(&d->lock);
+	d->sink = sc_sink_net_new(sc_data_server_conns(server));
+	return 0;
+}
+
+/* Open the sink and tell the plugin where it is. */
+static int step_sink(struct donor *d, struct sc_err *err)
+{
+	struct sc_ctl_donor_ready ready = {
+		.files = (uint32_t)d->list.n,
+		.bytes = d->list.bytes,
+		.checkpoint_lsn = d->checkpoint.lsn,
+	};
+	struct sc_enc enc = { 0 };
+
+	d->copy.list = &d->list;
+	d->copy.image = d->image;
+	if (d->start.local ? open_local(d, err) < 0 :
+			     open_remote(d, &ready.port, err) < 0)
+		return -1;
+	if (!d->sink)
+		return sc_err_set(err, SC_ER_INTERNAL_ERROR, "out of memory");
+	d->copy.sink = d->sink;
+	sc_ctl_put_donor_ready(&enc, &ready);
+	return sc_session_send(d->job.session, SC_CTL_DONOR_READY, &enc, err);
+}
+
+static int step_begin(struct donor *d, struct sc_err *err)
+{
+	struct sc_redo_begin begin = { .checkpoint_lsn = d->checkpoint.lsn,
+				       .uuid = d->checkpoint.uuid };
+
+	memcpy(begin.creator, d->checkpoint.creator, sizeof(begin.creator));
+	if (d->server &&
+	    sc_data_server_await_control(d->server, RECIPIENT_WAIT_MS, err) < 0)
+		return -1;
+	sc_job_stage(&d->job, SC_STAGE_FILE_COPY);
+	/* The redo's parameters come first: the recipient may then make room
+	 * for both before it answers anything. */
+	if (d->sink->ops->redo_begin(d->sink, &begin, err) < 0 ||
+	    d->sink->ops->files(d->sink, &d->list, err) < 0)
+		return -1;
+	return donor_start_sender(d, err);
+}
+
+/* A local clone's streams. */
+struct local_stream {
+	struct donor *d;
+	unsigned stream;
+	pthread_t thread;
+};
+
+static void *local_stream_main(void *arg)
+{
+	struct local_stream *ls = arg;
+	struct sc_err err = SC_ERR_INIT;
+
+	if (run_stream(&ls->d->job, ls->stream, &err) < 0)
+		sc_job_fail(&ls->d->job, &err);
+	return NULL;
+}
+
+static int copy_local(struct donor *d, struct sc_err *err)
+{
+	unsigned n = d->start.streams, started = 0;
+	CLEANUP_FREE struct local_stream *ls = calloc(n, sizeof(*ls));
+	int rc = ls ? 0 : ENOMEM;
+
+	while (rc == 0 && started < n) {
+		ls[started] = (struct local_stream){ .d = d,
+						     .stream = started + 1 };
+		rc = pthread_create(&ls[started].thread, NULL,
+				    local_stream_main, &ls[started]);
+		started += rc == 0;
+	}
+	if (rc)
+		d->copy.stop = true;
+	for (unsigned i = 0; i < started; i++)
+		pthread_join(ls[i].thread, NULL);
+	return rc ? sc_err_sys(err, SC_ER_INTERNAL_ERROR, rc,
+			       "cannot start a copy thread") :
+		    0;
+}
+
+static int stopped(struct donor *d, struct sc_err *err)
+{
+	return d->job.stopping ? sc_err_set(err, SC_ER_QUERY_INTERRUPTED,
+					    "the clone was cancelled") :
+				 0;
+}
+
+static int step_copy(struct donor *d, struct sc_err *err)
+{
+	int rc = d->start.local ? copy_local(d, err) :
+				  sc_data_server_await_streams(d->server, err);
+
+	if (rc < 0 || stopped(d, err) < 0)
+		return -1;
+	sc_info("copied %zu files, %" PRIu64 " MiB; %" PRIu64
+		" pages checked, %" PRIu64 " read again, %" PRIu64
+		" page-compressed ones taken unchecked",
+		d->list.n, d->list.bytes / SC_MIB,
+		(uint64_t)d->copy.pages_checked,
+		(uint64_t)d->copy.pages_reread,
+		(uint64_t)d->copy.pages_unchecked);
+	sc_job_stage(&d->job, SC_STAGE_REDO_COPY);
+	return sc_session_send(d->job.session, SC_CTL_COPIED, NULL, err);
+}
+
+/* Wait for the plugin's SEAL. */
+static int await_seal(struct donor *d, struct sc_err *err)
+{
+	SC_LOCK_SCOPE(&d->lock);
+	while (!d->have_seal && !d->job.stopping)
+		pthread_cond_wait(&d->changed, &d->lock);
+	return stopped(d, err);
+}
+
+/*
+ * The sizes of the files, after E was fixed and before the plugin lets go of
+ * the backup lock: redo that grows a file does not update the size InnoDB
+ * compares at start.
+ */
+static int take_sizes(struct donor *d, struct sc_err *err)
+{
+	d->seal.sizes = calloc(d->list.n + 1, sizeof(uint64_t));
+	if (!d->seal.sizes)
+		return sc_err_set(err, SC_ER_INTERNAL_ERROR, "out of memory");
+	d->seal.n_sizes = d->list.n;
+	for (size_t i = 0; i < d->list.n; i++) {
+		const struct sc_file *file = &d->list.files[i];
+		CLEANUP_CLOSE int fd = d->image->open_file(d->image, file->path,
+							   false);
+		struct stat st;
+
+		if (fd < 0 || fstat(fd, &st) < 0)
+			return sc_err_sys(err, SC_ER_INTERNAL_ERROR,
+					  fd < 0 ? -fd : errno,
+					  "cannot stat %s at the seal",
+					  file->path);
+		d->seal.sizes[i] = (uint64_t)st.st_size;
+	}
+	return 0;
+}
+
+static int step_seal(struct donor *d, struct sc_err *err)
+{
+	if (await_seal(d, err) < 0 || take_sizes(d, err) < 0 ||
+	    sc_session_send(d->job.session, SC_CTL_SEALED, NULL, err) < 0)
+		return -1;
+	memcpy(d->seal.donor_uuid, d->start.donor_uuid,
+	       sizeof(d->seal.donor_uuid));
+	d->end_lsn = d->seal.mark.end_lsn;
+	donor_join_follower(d);
+	if (stopped(d, err) < 0 ||
+	    sc_session_send(d->job.session, SC_CTL_REDO_DONE, NULL, err) < 0)
+		return -1;
+	donor_join_sender(d);
+	return stopped(d, err);
+}
+
+static int step_finish(struct donor *d, struct sc_err *err)
+{
+	if (d->sink->ops->seal(d->sink, &d->seal, err) < 0)
+		return -1;
+	sc_job_stage(&d->job, SC_STAGE_FILE_SYNC);
+	if (d->sink->ops->finish(d->sink, err) < 0)
+		return -1;
+	d->committed = true;
+	sc_info("clone complete: checkpoint %" PRIu64 ", end LSN %" PRIu64
+		", delta %" PRIu64 " KiB",
+		d->checkpoint.lsn, d->seal.mark.end_lsn,
+		(d->seal.mark.end_lsn - d->checkpoint.lsn) / SC_KIB);
+	return 0;
+}
+
+static const struct {
+	const char *name;
+	int (*run)(struct donor *d, struct sc_err *err);
+} steps[] = {
+	{ "open image", step_image },
+	{ "follow redo", donor_start_follower },
+	{ "list files", step_list },
+	{ "open sink", step_sink },
+	{ "begin", step_begin },
+	{ "copy", step_copy },
+	{ "seal", step_seal },
+	{ "finish", step_finish },
+};
+
+int donor_run_steps(struct donor *d, struct sc_err *err)
+{
+	for (size_t i = 0; i < SC_ARRAY_SIZE(steps); i++) {
+		sc_debug("donor step: %s", steps[i].name);
+		if (stopped(d, err) < 0 || steps[i].run(d, err) < 0)
+			return -1;
+	}
+	return 0;
+}

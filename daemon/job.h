@@ -1,0 +1,94 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * A job: one side of one clone. It runs in a thread of its own; its session
+ * (the control connection that began it) passes messages on, tells progress to
+ * the plugin and cancels it when the connection ends.
+ */
+#ifndef SC_DAEMON_JOB_H
+#define SC_DAEMON_JOB_H
+
+#include "io/base/ctl.h"
+
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdbool.h>
+
+struct sc_job;
+struct sc_session;
+
+struct sc_job_ops {
+	/* The whole job, in its thread; it undoes what it did when it fails.
+	 * 0, or -1 after sc_job_fail(). */
+	int (*run)(struct sc_job *job);
+	/* A message from the plugin, in the session's thread. 0 or -1 (out of
+	 * order, malformed). */
+	int (*message)(struct sc_job *job, const struct sc_ctl_msg *msg,
+		       struct sc_err *err);
+	/* Wake every thread of the job so that run() returns soon. Any thread;
+	 * called again until it did. */
+	void (*cancel)(struct sc_job *job);
+	/* Bring the stages' numbers up to date; the session's thread. */
+	void (*tick)(struct sc_job *job);
+	void (*free)(struct sc_job *job);
+};
+
+struct sc_job {
+	const struct sc_job_ops *ops;
+	struct sc_session *session;
+	uint8_t id[SC_JOB_ID_SIZE];
+	uint8_t role; /* as struct sc_ctl_job_status */
+	char peer[256];
+	uint64_t started_us;
+	pthread_t thread;
+	atomic_bool stopping; /* failed or cancelled */
+	atomic_uint_fast64_t stopping_since_ms;
+	atomic_bool finished; /* run() returned */
+
+	pthread_mutex_t lock; /* what follows */
+	struct sc_err err;    /* the first failure */
+	struct sc_ctl_progress stages[SC_STAGE_COUNT];
+	bool dirty[SC_STAGE_COUNT]; /* changed since it was told */
+	uint8_t stage;              /* the one in progress */
+	uint64_t redo_bytes;
+	struct sc_ctl_done done;    /* when it succeeded */
+	struct sc_job *next;        /* in the registry */
+};
+
+/* Common fields; called by the creators of jobs. */
+void sc_job_init(struct sc_job *job, const struct sc_job_ops *ops,
+		 struct sc_session *session, const uint8_t id[], uint8_t role,
+		 const char *peer);
+void sc_job_destroy(struct sc_job *job);
+
+/* Keep the error unless there is one, and cancel the job. Any thread.
+ * Returns -1. */
+int sc_job_fail(struct sc_job *job, const struct sc_err *err);
+/* The same for a cancellation. */
+void sc_job_cancel(struct sc_job *job);
+
+/* The job has been stopping for so long that its last words to the other side
+ * can wait no more: cancel() now ends every connection. */
+bool sc_job_overdue(const struct sc_job *job);
+
+/* Begin a stage: the one before it is Completed. */
+void sc_job_stage(struct sc_job *job, enum sc_stage stage);
+/* Numbers of a stage. */
+void sc_job_count(struct sc_job *job, enum sc_stage stage, uint32_t threads,
+		  uint64_t estimate, uint64_t data, uint64_t network);
+/* The stage in progress ended with the job. */
+void sc_job_end_stage(struct sc_job *job, enum sc_state state);
+void sc_job_redo(struct sc_job *job, uint64_t bytes);
+
+/* For `snapclone status`. */
+void sc_job_status(struct sc_job *job, struct sc_ctl_job_status *ret);
+
+/*
+ * Makers of the two kinds of jobs, from a START message, whose descriptors
+ * they take. NULL with err when the message is malformed.
+ */
+struct sc_job *sc_donor_new(struct sc_session *session, struct sc_ctl_msg *msg,
+			    uint16_t data_port, struct sc_err *err);
+struct sc_job *sc_recipient_new(struct sc_session *session,
+				struct sc_ctl_msg *msg, struct sc_err *err);
+
+#endif

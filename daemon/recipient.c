@@ -1,0 +1,364 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * The recipient's job: connects to the donor's daemon, receives files, chunks
+ * and redo into the stage, seals and commits it. The job's thread reads stream
+ * 0; every data stream has a thread of its own (recipient_stream.c).
+ */
+#include "daemon/recipient.h"
+
+#include "io/base/cleanup.h"
+#include "io/base/clock.h"
+#include "io/base/log.h"
+#include "io/base/num.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* A data connection that broke: how long stream 0 may take to say why. */
+#define REASON_WAIT_MS 1500
+
+/* ---- stream 0 -------------------------------------------------------------------- */
+
+static int donor_error(struct sc_frame *frame, struct sc_err *err)
+{
+	struct sc_dec dec = sc_frame_body(frame);
+	struct sc_ctl_error m;
+
+	if (sc_ctl_get_error(&dec, &m) < 0)
+		return sc_frame_bad(err, "malformed ERROR");
+	return sc_err_set(err, SC_ER_CLONE_DONOR, "%u : %.400s", m.code,
+			  m.message);
+}
+
+static int take_redo_begin(struct recipient *r, struct sc_frame *frame,
+			   struct sc_err *err)
+{
+	struct sc_dec dec = sc_frame_body(frame);
+	struct sc_redo_begin m;
+
+	if (sc_frame_get_redo_begin(&dec, &m) < 0)
+		return sc_frame_bad(err, "malformed REDO_BEGIN");
+	r->job.done.checkpoint_lsn = m.checkpoint_lsn;
+	return sc_stage_redo_begin(r->stage, &m, err);
+}
+
+static int take_files(struct recipient *r, struct sc_frame *frame,
+		      struct sc_err *err)
+{
+	struct sc_dec dec = sc_frame_body(frame);
+
+	if (r->listed)
+		return sc_frame_bad(err, "files after the end of the list");
+	while (dec.left && !dec.failed) {
+		if (sc_frame_get_file(&dec, &r->list, err) < 0)
+			return -1;
+	}
+	return 0;
+}
+
+static int take_files_end(struct recipient *r, struct sc_frame *frame,
+			  struct sc_err *err)
+{
+	struct sc_dec dec = sc_frame_body(frame);
+	uint64_t n = sc_dec_u64(&dec), bytes = sc_dec_u64(&dec);
+
+	if (sc_dec_end(&dec) < 0 || r->listed || n != r->list.n ||
+	    bytes != r->list.bytes)
+		return sc_frame_bad(err, "the list of files is not complete");
+	r->listed = true;
+	sc_job_stage(&r->job, SC_STAGE_FILE_COPY);
+	sc_job_count(&r->job, SC_STAGE_FILE_COPY, r->start.streams,
+		     r->list.bytes, 0, 0);
+	if (sc_stage_files(r->stage, &r->list, err) < 0)
+		return -1;
+	return recipient_start_streams(r, err);
+}
+
+static int take_redo(struct recipient *r, struct sc_frame *frame,
+		     struct sc_err *err)
+{
+	struct sc_dec dec = sc_frame_body(frame);
+	uint64_t lsn = sc_dec_u64(&dec);
+
+	if (sc_dec_end(&dec) < 0 || frame->data_len % SC_REDO_BLOCK)
+		return sc_frame_bad(err, "malformed REDO");
+	if (sc_stage_redo(r->stage, lsn, r->redo_buf, frame->data_len, err) < 0)
+		return -1;
+	sc_job_redo(&r->job, sc_stage_redo_bytes(r->stage));
+	return 0;
+}
+
+/* 1 after SEAL. */
+static int take_seal(struct recipient *r, struct sc_frame *frame,
+		     struct sc_err *err)
+{
+	struct sc_dec dec = sc_frame_body(frame);
+
+	if (sc_frame_get_seal(&dec, &r->seal) < 0)
+		return sc_frame_bad(err, "malformed SEAL");
+	return 1;
+}
+
+static int take_error(struct recipient *r, struct sc_frame *frame,
+		      struct sc_err *err)
+{
+	(void)r;
+	return donor_error(frame, err);
+}
+
+static int (*const control_frames[SC_FRAME_TYPE_MAX + 1])(
+	struct recipient *r, struct sc_frame *frame, struct sc_err *err) = {
+	[SC_FRAME_REDO_BEGIN] = take_redo_begin,
+	[SC_FRAME_FILES] = take_files,
+	[SC_FRAME_FILES_END] = take_files_end,
+	[SC_FRAME_REDO] = take_redo,
+	[SC_FRAME_SEAL] = take_seal,
+	[SC_FRAME_ERROR] = take_error,
+};
+
+/* Everything on stream 0 up to and including SEAL. */
+static int receive_control(struct recipient *r, struct sc_err *err)
+{
+	CLEANUP_FRAME struct sc_frame frame = { 0 };
+	struct sc_conn *conn = r->links[0].conn;
+	int rc = 0;
+
+	while (rc == 0) {
+		if (sc_frame_recv(conn, &frame, r->redo_buf, err) < 0)
+			return sc_err_context(err, "lost the donor");
+		r->network += SC_FRAME_HEADER_SIZE + frame.body_len +
+			      frame.data_len;
+		if (!control_frames[frame.type])
+			return sc_frame_bad(err, "unexpected frame");
+		rc = control_frames[frame.type](r, &frame, err);
+	}
+	return rc < 0 ? -1 : 0;
+}
+
+/* ---- the job ---------------------------------------------------------------------- */
+
+static int open_stage(struct recipient *r, struct sc_err *err)
+{
+	struct sc_stage_params params = {
+		.target = r->target,
+		.parent = r->parent,
+		.name = r->start.target_name,
+		.page_size = r->start.page_size,
+		.streams = r->start.streams,
+	};
+
+	return sc_stage_open(&params, &r->stage, err);
+}
+
+static int step_connect(struct recipient *r, struct sc_err *err)
+{
+	return recipient_connect(r, 0, err);
+}
+
+static int step_await_streams(struct recipient *r, struct sc_err *err)
+{
+	recipient_join_streams(r);
+	if (r->job.stopping)
+		return sc_err_set(err, SC_ER_QUERY_INTERRUPTED,
+				  "the clone was cancelled");
+	if (r->lost_since_ms) {
+		*err = r->lost;
+		return -1;
+	}
+	return 0;
+}
+
+static int step_seal(struct recipient *r, struct sc_err *err)
+{
+	sc_job_stage(&r->job, SC_STAGE_REDO_COPY);
+	sc_job_stage(&r->job, SC_STAGE_FILE_SYNC);
+	return sc_stage_seal(r->stage, &r->seal, err);
+}
+
+static int step_commit(struct recipient *r, struct sc_err *err)
+{
+	if (sc_stage_commit(r->stage, err) < 0)
+		return -1;
+	r->committed = true;
+	sc_info("clone complete: %zu files, %" PRIu64 " MiB, end LSN %" PRIu64,
+		r->list.n, r->list.bytes / SC_MIB, r->seal.mark.end_lsn);
+	return 0;
+}
+
+static const struct {
+	const char *name;
+	int (*run)(struct recipient *r, struct sc_err *err);
+} steps[] = {
+	{ "open stage", open_stage },
+	{ "connect", step_connect },
+	{ "receive", receive_control },
+	{ "await streams", step_await_streams },
+	{ "seal", step_seal },
+	{ "commit", step_commit },
+};
+
+static int run_steps(struct recipient *r, struct sc_err *err)
+{
+	for (size_t i = 0; i < SC_ARRAY_SIZE(steps); i++) {
+		sc_debug("recipient step: %s", steps[i].name);
+		if (r->job.stopping)
+			return sc_err_set(err, SC_ER_QUERY_INTERRUPTED,
+					  "the clone was cancelled");
+		if (steps[i].run(r, err) < 0)
+			return -1;
+	}
+	return 0;
+}
+
+/* DONE, or why not, so that the donor need not guess. The clone stands whether
+ * or not the donor hears of it. */
+static void send_result(struct recipient *r, int rc)
+{
+	struct sc_conn *conn = r->links[0].conn;
+	struct sc_err ignored = SC_ERR_INIT;
+	struct sc_ctl_error m = { 0 };
+	struct sc_enc enc = { 0 };
+
+	if (!conn || r->job.err.code == SC_ER_CLONE_DONOR)
+		return;
+	if (rc == 0) {
+		(void)sc_frame_send(conn, SC_FRAME_DONE, 0, NULL, 0, NULL, 0,
+				    &ignored);
+		return;
+	}
+	m.code = (uint32_t)r->job.err.code;
+	memcpy(m.message, r->job.err.msg, sizeof(m.message));
+	sc_ctl_put_error(&enc, &m);
+	(void)sc_frame_send_enc(conn, SC_FRAME_ERROR, &enc, &ignored);
+}
+
+static int recipient_run(struct sc_job *job)
+{
+	struct recipient *r = (struct recipient *)job;
+	struct sc_err err = SC_ERR_INIT;
+	int rc = run_steps(r, &err);
+
+	if (rc < 0)
+		sc_job_fail(job, &err);
+	recipient_join_streams(r);
+	send_result(r, rc);
+	if (rc == 0) {
+		job->done.seal = r->seal.mark;
+		r->seal.mark = (struct sc_ctl_seal){ 0 };
+	} else if (r->stage && !r->committed) {
+		sc_stage_abort(r->stage);
+	}
+	sc_job_end_stage(job, rc < 0 ? SC_STATE_FAILED : SC_STATE_COMPLETED);
+	return rc;
+}
+
+static int recipient_message(struct sc_job *job, const struct sc_ctl_msg *msg,
+			     struct sc_err *err)
+{
+	(void)job;
+	return sc_err_set(err, SC_ER_CLONE_PROTOCOL,
+			  "unexpected control message %u", msg->type);
+}
+
+static void recipient_cancel(struct sc_job *job)
+{
+	struct recipient *r = (struct recipient *)job;
+	bool hard = sc_job_overdue(job);
+
+	SC_LOCK_SCOPE(&r->lock);
+	for (unsigned i = 0; i <= r->start.streams; i++)
+		recipient_wake_link(&r->links[i], i == 0 && !hard);
+}
+
+static void recipient_tick(struct sc_job *job)
+{
+	struct recipient *r = (struct recipient *)job;
+	uint64_t lost = r->lost_since_ms;
+	struct sc_ctl_job_status now;
+
+	if (lost && !job->stopping && sc_now_ms() - lost > REASON_WAIT_MS)
+		sc_job_fail(job, &r->lost);
+	sc_job_status(job, &now);
+	if (now.stage < SC_STAGE_FILE_COPY)
+		return;
+	sc_job_count(job, SC_STAGE_FILE_COPY, r->start.streams, r->list.bytes,
+		     sc_stage_bytes(r->stage), r->network);
+	sc_job_count(job, SC_STAGE_REDO_COPY, 1, now.redo, now.redo, now.redo);
+}
+
+static void recipient_free(struct sc_job *job)
+{
+	struct recipient *r = (struct recipient *)job;
+
+	for (unsigned i = 0; r->links && i <= r->start.streams; i++) {
+		if (r->links[i].conn)
+			r->links[i].conn->ops->free(r->links[i].conn);
+	}
+	sc_stage_free(r->stage);
+	sc_filelist_free(&r->list);
+	sc_seal_free(&r->seal);
+	close(r->target);
+	close(r->parent);
+	explicit_bzero(r->start.key, sizeof(r->start.key));
+	pthread_mutex_destroy(&r->lock);
+	sc_job_destroy(job);
+	free(r->links);
+	free(r->redo_buf);
+	free(r);
+}
+
+static const struct sc_job_ops recipient_ops = {
+	.run = recipient_run,
+	.message = recipient_message,
+	.cancel = recipient_cancel,
+	.tick = recipient_tick,
+	.free = recipient_free,
+};
+
+static struct recipient *new_recipient(const struct sc_ctl_recipient_start *m)
+{
+	struct recipient *r = calloc(1, sizeof(*r));
+
+	if (!r)
+		return NULL;
+	r->start = *m;
+	r->links = calloc(m->streams + 1, sizeof(*r->links));
+	r->redo_buf = malloc(SC_FRAME_MAX_DATA);
+	if (!r->links || !r->redo_buf) {
+		free(r->links);
+		free(r->redo_buf);
+		free(r);
+		return NULL;
+	}
+	for (unsigned i = 0; i <= m->streams; i++)
+		r->links[i] = (struct link){ .r = r, .stream = i, .fd = -1 };
+	return r;
+}
+
+struct sc_job *sc_recipient_new(struct sc_session *session,
+				struct sc_ctl_msg *msg, struct sc_err *err)
+{
+	struct sc_ctl_recipient_start start;
+	struct sc_dec dec = sc_ctl_body(msg);
+	struct recipient *r;
+
+	if (sc_ctl_get_recipient_start(&dec, &start) < 0 || msg->nfds != 2) {
+		sc_err_set(err, SC_ER_CLONE_PROTOCOL,
+			   "malformed RECIPIENT_START");
+		return NULL;
+	}
+	r = new_recipient(&start);
+	if (!r) {
+		sc_err_set(err, SC_ER_INTERNAL_ERROR, "out of memory");
+		return NULL;
+	}
+	r->target = msg->fds[0];
+	r->parent = msg->fds[1];
+	msg->fds[0] = msg->fds[1] = -1;
+	pthread_mutex_init(&r->lock, NULL);
+	sc_job_init(&r->job, &recipient_ops, session, start.job_id, 1,
+		    start.peer);
+	return &r->job;
+}

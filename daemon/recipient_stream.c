@@ -1,0 +1,161 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/* The recipient's connections, and the threads that receive chunks. */
+#include "daemon/recipient.h"
+
+#include "daemon/conn.h"
+#include "io/base/cleanup.h"
+#include "io/base/clock.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+
+static int say_hello(struct recipient *r, struct sc_conn *conn, unsigned stream,
+		     struct sc_err *err)
+{
+	CLEANUP_FRAME struct sc_frame frame = { 0 };
+	struct sc_hello hello = { .version = SC_FRAME_VERSION,
+				  .stream = (uint16_t)stream };
+	struct sc_enc enc = { 0 };
+
+	memcpy(hello.job_id, r->start.job_id, sizeof(hello.job_id));
+	if (!r->start.tls)
+		memcpy(hello.token, r->start.key, sizeof(hello.token));
+	sc_frame_put_hello(&enc, &hello);
+	if (sc_frame_send_enc(conn, SC_FRAME_HELLO, &enc, err) < 0 ||
+	    sc_frame_recv(conn, &frame, NULL, err) < 0)
+		return -1;
+	if (frame.type != SC_FRAME_HELLO_OK)
+		return sc_frame_bad(err, "expected HELLO_OK");
+	return 0;
+}
+
+static void set_link(struct link *link, int fd, struct sc_conn *conn)
+{
+	SC_LOCK_SCOPE(&link->r->lock);
+	link->fd = fd;
+	link->conn = conn;
+	/* Cancelled while nobody could see the descriptor. */
+	if (link->r->job.stopping)
+		recipient_wake_link(link, false);
+}
+
+int recipient_connect(struct recipient *r, unsigned stream, struct sc_err *err)
+{
+	struct link *link = &r->links[stream];
+	struct sc_conn *conn;
+	int fd = sc_connect(r->start.address, r->start.port, SC_HANDSHAKE_MS,
+			    &r->job.stopping, err);
+
+	if (fd < 0)
+		return -1;
+	sc_socket_timeout(fd, SC_HANDSHAKE_MS);
+	set_link(link, fd, NULL);
+	conn = r->start.tls ? sc_conn_tls_client(fd, r->start.job_id,
+						 r->start.key, err) :
+			      sc_conn_plain_new(fd);
+	set_link(link, -1, conn);
+	if (!conn) {
+		close(fd);
+		return sc_err_set(err, SC_ER_INTERNAL_ERROR, "out of memory");
+	}
+	if (say_hello(r, conn, stream, err) < 0)
+		return sc_err_context(err, "the donor's data port, %s port %u",
+				      r->start.address, r->start.port);
+	sc_socket_timeout(fd, 0);
+	return 0;
+}
+
+void recipient_wake_link(struct link *link, bool read_only)
+{
+	if (link->conn)
+		link->conn->ops->shutdown(link->conn, read_only);
+	else if (link->fd >= 0)
+		shutdown(link->fd, SHUT_RDWR);
+}
+
+static int take_chunk(struct link *link, struct sc_frame *frame,
+		      const void *data, struct sc_err *err)
+{
+	struct sc_dec dec = sc_frame_body(frame);
+	bool zero = frame->flags & SC_FRAME_ZERO;
+	struct sc_chunk chunk;
+
+	if (sc_frame_get_chunk(&dec, &chunk) < 0 ||
+	    frame->data_len != (zero ? 0 : chunk.len))
+		return sc_frame_bad(err, "malformed CHUNK");
+	return sc_stage_chunk(link->r->stage, link->stream, &chunk,
+			      zero ? NULL : data, err);
+}
+
+static int receive_chunks(struct link *link, struct sc_err *err)
+{
+	CLEANUP_FRAME struct sc_frame frame = { 0 };
+	CLEANUP_FREE void *data = malloc(SC_FRAME_MAX_DATA);
+
+	if (!data)
+		return sc_err_set(err, SC_ER_INTERNAL_ERROR, "out of memory");
+	for (;;) {
+		if (sc_frame_recv(link->conn, &frame, data, err) < 0)
+			return -1;
+		link->r->network += SC_FRAME_HEADER_SIZE + frame.body_len +
+				    frame.data_len;
+		if (frame.type == SC_FRAME_CHUNKS_END)
+			return 0;
+		if (frame.type != SC_FRAME_CHUNK)
+			return sc_frame_bad(err, "unexpected frame");
+		if (take_chunk(link, &frame, data, err) < 0)
+			return -1;
+	}
+}
+
+/* A broken connection is a symptom: the donor may be about to say on stream 0
+ * what happened. Anything else is ours and ends the job. */
+static void stream_failed(struct recipient *r, const struct sc_err *err)
+{
+	if (err->sys_errno != ECONNRESET && err->sys_errno != EPIPE) {
+		sc_job_fail(&r->job, err);
+		return;
+	}
+	SC_LOCK_SCOPE(&r->lock);
+	if (!r->lost_since_ms) {
+		r->lost = *err;
+		sc_err_context(&r->lost, "lost the donor");
+		r->lost_since_ms = sc_now_ms();
+	}
+}
+
+static void *stream_main(void *arg)
+{
+	struct link *link = arg;
+	struct sc_err err = SC_ERR_INIT;
+
+	if (recipient_connect(link->r, link->stream, &err) < 0 ||
+	    receive_chunks(link, &err) < 0)
+		stream_failed(link->r, &err);
+	return NULL;
+}
+
+int recipient_start_streams(struct recipient *r, struct sc_err *err)
+{
+	for (unsigned i = 1; i <= r->start.streams; i++) {
+		struct link *link = &r->links[i];
+		int rc = pthread_create(&link->thread, NULL, stream_main, link);
+
+		if (rc)
+			return sc_err_sys(err, SC_ER_INTERNAL_ERROR, rc,
+					  "cannot start a stream's thread");
+		link->running = true;
+	}
+	return 0;
+}
+
+void recipient_join_streams(struct recipient *r)
+{
+	for (unsigned i = 1; i <= r->start.streams; i++) {
+		if (r->links[i].running)
+			pthread_join(r->links[i].thread, NULL);
+		r->links[i].running = false;
+	}
+}

@@ -1,0 +1,306 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/* Sessions on the control socket; see session.h. */
+#include "daemon/session.h"
+
+#include "daemon/conn.h"
+#include "io/base/cleanup.h"
+#include "io/base/clock.h"
+#include "io/base/log.h"
+#include "io/base/num.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
+/* How often progress is told and a finished job is noticed. */
+#define TICK_MS 50
+/* A peer that connects and says nothing is cut off. */
+#define HELLO_MS 5000
+
+struct sc_session {
+	int sock;
+	struct sc_registry *registry;
+	bool may_start;
+	struct sc_job *job;
+	pthread_mutex_t send_lock;
+};
+
+void sc_registry_init(struct sc_registry *registry, unsigned max_jobs,
+		      uint16_t data_port)
+{
+	*registry = (struct sc_registry){ .max_jobs = max_jobs,
+					  .data_port = data_port };
+	pthread_mutex_init(&registry->lock, NULL);
+}
+
+static int registry_add(struct sc_registry *r, struct sc_job *job,
+			struct sc_err *err)
+{
+	SC_LOCK_SCOPE(&r->lock);
+	if (r->n_jobs >= r->max_jobs)
+		return sc_err_set(
+			err, SC_ER_INTERNAL_ERROR,
+			"snapcloned runs %u jobs already (option max_jobs)",
+			r->n_jobs);
+	job->next = r->jobs;
+	r->jobs = job;
+	r->n_jobs++;
+	return 0;
+}
+
+static void registry_remove(struct sc_registry *r, struct sc_job *job)
+{
+	SC_LOCK_SCOPE(&r->lock);
+	for (struct sc_job **p = &r->jobs; *p; p = &(*p)->next) {
+		if (*p == job) {
+			*p = job->next;
+			r->n_jobs--;
+			return;
+		}
+	}
+}
+
+int sc_session_send(struct sc_session *session, uint16_t type,
+		    struct sc_enc *enc, struct sc_err *err)
+{
+	struct sc_enc none = { 0 };
+
+	SC_LOCK_SCOPE(&session->send_lock);
+	return sc_ctl_send_enc(session->sock, type, enc ? enc : &none, NULL, 0,
+			       err);
+}
+
+/* Log sink of an embedded daemon. A plugin that is gone reads no log. */
+static void log_to_peer(void *ctx, enum sc_log_level level, const char *line)
+{
+	struct sc_err ignored = SC_ERR_INIT;
+	struct sc_enc enc = { 0 };
+
+	sc_enc_u8(&enc, (uint8_t)level);
+	sc_enc_str(&enc, line);
+	(void)sc_session_send(ctx, SC_CTL_LOG, &enc, &ignored);
+}
+
+static void send_error(struct sc_session *s, const struct sc_err *e)
+{
+	struct sc_err err = SC_ERR_INIT;
+	struct sc_ctl_error m = { .code = (uint32_t)e->code };
+	struct sc_enc enc = { 0 };
+
+	snprintf(m.message, sizeof(m.message), "%s", e->msg);
+	sc_ctl_put_error(&enc, &m);
+	if (sc_session_send(s, SC_CTL_ERROR, &enc, &err) < 0)
+		sc_debug("the peer is gone before it heard of: %s", e->msg);
+}
+
+/* ---- the job of a session ---------------------------------------------------- */
+
+static void *job_main(void *arg)
+{
+	struct sc_job *job = arg;
+
+	job->ops->run(job);
+	job->finished = true;
+	return NULL;
+}
+
+static int start_job(struct sc_session *s, struct sc_ctl_msg *msg,
+		     struct sc_err *err)
+{
+	struct sc_job *job;
+	int rc;
+
+	if (!s->may_start || s->job)
+		return sc_err_set(err, SC_ER_CLONE_PROTOCOL,
+				  "this connection cannot begin a job");
+	job = msg->type == SC_CTL_DONOR_START ?
+		      sc_donor_new(s, msg, s->registry->data_port, err) :
+		      sc_recipient_new(s, msg, err);
+	if (!job)
+		return -1;
+	if (registry_add(s->registry, job, err) < 0) {
+		job->ops->free(job);
+		return -1;
+	}
+	rc = pthread_create(&job->thread, NULL, job_main, job);
+	if (rc) {
+		registry_remove(s->registry, job);
+		job->ops->free(job);
+		return sc_err_sys(err, SC_ER_INTERNAL_ERROR, rc,
+				  "cannot start the job's thread");
+	}
+	s->job = job;
+	return 0;
+}
+
+/* Tell the plugin what changed. */
+static int send_progress(struct sc_session *s, struct sc_err *err)
+{
+	struct sc_ctl_progress changed[SC_STAGE_COUNT];
+	unsigned n = 0;
+
+	s->job->ops->tick(s->job);
+	pthread_mutex_lock(&s->job->lock);
+	for (unsigned i = 0; i < SC_STAGE_COUNT; i++) {
+		if (s->job->dirty[i])
+			changed[n++] = s->job->stages[i];
+		s->job->dirty[i] = false;
+	}
+	pthread_mutex_unlock(&s->job->lock);
+	for (unsigned i = 0; i < n; i++) {
+		struct sc_enc enc = { 0 };
+
+		sc_ctl_put_progress(&enc, &changed[i]);
+		if (sc_session_send(s, SC_CTL_PROGRESS, &enc, err) < 0)
+			return -1;
+	}
+	return 0;
+}
+
+/* Join the job, say how it ended, forget it. */
+static int end_job(struct sc_session *s, struct sc_err *err)
+{
+	struct sc_job *job = s->job;
+	bool failed;
+	int rc;
+
+	while (!job->finished) {
+		job->ops->cancel(job);
+		sc_sleep_ms(TICK_MS);
+	}
+	pthread_join(job->thread, NULL);
+	failed = sc_err_is_set(&job->err);
+	rc = send_progress(s, err);
+	registry_remove(s->registry, job);
+	if (failed) {
+		sc_info("job failed: %s", job->err.msg);
+		send_error(s, &job->err);
+	} else if (rc == 0) {
+		struct sc_enc enc = { 0 };
+
+		sc_ctl_put_done(&enc, &job->done);
+		rc = sc_session_send(s, SC_CTL_DONE, &enc, err);
+	}
+	s->job = NULL;
+	job->ops->free(job);
+	return rc;
+}
+
+/* ---- messages ------------------------------------------------------------------ */
+
+static int reply_status(struct sc_session *s, struct sc_err *err)
+{
+	struct sc_registry *r = s->registry;
+	struct sc_enc enc = { 0 };
+
+	pthread_mutex_lock(&r->lock);
+	sc_enc_u32(&enc, r->n_jobs);
+	for (struct sc_job *job = r->jobs; job; job = job->next) {
+		struct sc_ctl_job_status st;
+
+		job->ops->tick(job);
+		sc_job_status(job, &st);
+		sc_ctl_put_job_status(&enc, &st);
+	}
+	pthread_mutex_unlock(&r->lock);
+	return sc_session_send(s, SC_CTL_STATUS_REPLY, &enc, err);
+}
+
+static int handle(struct sc_session *s, struct sc_ctl_msg *msg,
+		  struct sc_err *err)
+{
+	switch (msg->type) {
+	case SC_CTL_STATUS:
+		return reply_status(s, err);
+	case SC_CTL_DONOR_START:
+	case SC_CTL_RECIPIENT_START:
+		return start_job(s, msg, err);
+	case SC_CTL_CANCEL:
+		if (s->job)
+			sc_job_cancel(s->job);
+		return 0;
+	default:
+		/* A job that just ended may have a message under way to it. */
+		return s->job ? s->job->ops->message(s->job, msg, err) : 0;
+	}
+}
+
+static int hello(struct sc_session *s, struct sc_err *err)
+{
+	CLEANUP_MSG struct sc_ctl_msg msg = { 0 };
+	struct sc_ctl_hello theirs, mine = { SC_CTL_VERSION, SC_VERSION };
+	struct sc_enc enc = { 0 };
+	struct sc_dec dec;
+
+	if (sc_ctl_recv(s->sock, &msg, HELLO_MS, err) != 1)
+		return sc_err_set(err, SC_ER_CLONE_PROTOCOL, "no HELLO");
+	dec = sc_ctl_body(&msg);
+	if (msg.type != SC_CTL_HELLO || sc_ctl_get_hello(&dec, &theirs) < 0)
+		return sc_err_set(err, SC_ER_CLONE_PROTOCOL, "expected HELLO");
+	/* Answered whatever its version is: the peer words the complaint. */
+	sc_ctl_put_hello(&enc, &mine);
+	if (sc_session_send(s, SC_CTL_HELLO, &enc, err) < 0)
+		return -1;
+	if (theirs.version != SC_CTL_VERSION)
+		return sc_err_set(err, SC_ER_CLONE_PROTOCOL,
+				  "peer %s speaks control version %u, not %u",
+				  theirs.software, theirs.version,
+				  SC_CTL_VERSION);
+	return 0;
+}
+
+/* One turn of the session; -1 ends it. */
+static int turn(struct sc_session *s, struct sc_err *err)
+{
+	CLEANUP_MSG struct sc_ctl_msg msg = { 0 };
+	int rc = sc_ctl_recv(s->sock, &msg, TICK_MS, err);
+
+	if (rc > 0)
+		rc = handle(s, &msg, err);
+	if (rc >= 0 && s->job && s->job->stopping)
+		s->job->ops->cancel(s->job);
+	if (rc >= 0 && s->job)
+		rc = s->job->finished ? end_job(s, err) : send_progress(s, err);
+	return rc;
+}
+
+static void fail_shutdown(struct sc_job *job)
+{
+	struct sc_err err = SC_ERR_INIT;
+
+	sc_err_set(&err, SC_ER_INTERNAL_ERROR,
+		   "snapcloned was told to end (SIGTERM)");
+	sc_job_fail(job, &err);
+}
+
+void sc_session_serve(int sock, struct sc_registry *registry, bool may_start)
+{
+	struct sc_session s = { .sock = sock,
+				.registry = registry,
+				.may_start = may_start };
+	struct sc_err err = SC_ERR_INIT;
+
+	pthread_mutex_init(&s.send_lock, NULL);
+	if (hello(&s, &err) == 0) {
+		if (registry->log_to_peer && may_start)
+			sc_log_redirect(log_to_peer, &s);
+		while (!registry->shutdown && turn(&s, &err) >= 0)
+			;
+	}
+	if (err.sys_errno != ECONNRESET && sc_err_is_set(&err)) {
+		sc_warning("control connection: %s", err.msg);
+		send_error(&s, &err);
+	}
+	if (s.job) {
+		struct sc_err ignored = SC_ERR_INIT;
+
+		if (registry->shutdown)
+			fail_shutdown(s.job);
+		sc_job_cancel(s.job);
+		end_job(&s, &ignored);
+	}
+	if (registry->log_to_peer && may_start)
+		sc_log_redirect(NULL, NULL);
+	pthread_mutex_destroy(&s.send_lock);
+	close(sock);
+}

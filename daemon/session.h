@@ -1,0 +1,36 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * A session: one control connection, from a plugin (one job) or the command
+ * line (status). Served by one thread; other threads of its job send through
+ * sc_session_send().
+ */
+#ifndef SC_DAEMON_SESSION_H
+#define SC_DAEMON_SESSION_H
+
+#include "daemon/job.h"
+
+struct sc_registry {
+	pthread_mutex_t lock;
+	struct sc_job *jobs;
+	unsigned n_jobs, max_jobs;
+	uint16_t data_port;    /* 0 = any free one */
+	atomic_bool shutdown;  /* sessions end soon */
+	bool log_to_peer;      /* embedded: the log goes to the plugin */
+};
+
+void sc_registry_init(struct sc_registry *registry, unsigned max_jobs,
+		      uint16_t data_port);
+
+/*
+ * Serve a connection until it ends, the daemon shuts down or the peer breaks
+ * the protocol; its job is cancelled and joined before this returns. Takes the
+ * socket. may_start: false for sockets that only answer status.
+ */
+void sc_session_serve(int sock, struct sc_registry *registry, bool may_start);
+
+/* Send a message on the session's socket, one at a time. Any thread. A failure
+ * is a failure of the control connection: callers end their job. */
+int sc_session_send(struct sc_session *session, uint16_t type,
+		    struct sc_enc *enc, struct sc_err *err);
+
+#endif

@@ -1,0 +1,56 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * A byte stream to the other daemon: TLS (daemon/tls.c) or a plain socket
+ * (daemon/conn_plain.c). Used by one thread at a time (an OpenSSL connection is
+ * not safe for two); only shutdown may be called from any other.
+ */
+#ifndef SC_CONN_H
+#define SC_CONN_H
+
+#include "io/base/err.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+struct sc_conn;
+
+struct sc_conn_ops {
+	/* Read exactly len bytes. 0 or -1; a clean end before the first byte
+	 * has sys_errno ECONNRESET. */
+	int (*read)(struct sc_conn *conn, void *buf, size_t len,
+		    struct sc_err *err);
+	/* Write all; 0 or -1. */
+	int (*write)(struct sc_conn *conn, const void *buf, size_t len,
+		     struct sc_err *err);
+	/* Wake a blocked read, and unless read_only a blocked write, with an
+	 * error. Any thread. */
+	void (*shutdown)(struct sc_conn *conn, bool read_only);
+	void (*free)(struct sc_conn *conn);
+};
+
+struct sc_conn {
+	const struct sc_conn_ops *ops;
+	uint64_t bytes_out; /* on the wire, without TLS overhead; sender's */
+	uint64_t bytes_in;  /* the reader's */
+};
+
+static inline int sc_conn_read(struct sc_conn *c, void *buf, size_t len,
+			       struct sc_err *err)
+{
+	if (c->ops->read(c, buf, len, err) < 0)
+		return -1;
+	c->bytes_in += len;
+	return 0;
+}
+
+static inline int sc_conn_write(struct sc_conn *c, const void *buf, size_t len,
+				struct sc_err *err)
+{
+	if (c->ops->write(c, buf, len, err) < 0)
+		return -1;
+	c->bytes_out += len;
+	return 0;
+}
+
+#endif

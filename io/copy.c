@@ -1,0 +1,265 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/* The copy of one stream; see copy.h. */
+#include "io/copy.h"
+
+#include "io/base/cleanup.h"
+#include "io/base/clock.h"
+#include "io/base/fdio.h"
+#include "io/base/log.h"
+#include "io/base/num.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* O_DIRECT wants buffers aligned to the device's logical block: 4 KiB is the
+ * largest in use. Source: open(2), statx(2) STATX_DIOALIGN. */
+#define BUFFER_ALIGN 4096
+
+/*
+ * A running file's page may be read while the server writes it. It is read
+ * again until its checksum holds; the write of one page takes milliseconds, so
+ * a page that is bad for this long is damaged on disk.
+ */
+#define REREAD_TRIES 100
+#define REREAD_WAIT_MS 10
+
+/* A chunk on its way. */
+struct slot {
+	struct sc_io io;
+	void *buf;
+	const struct sc_file *file;
+	uint32_t file_index;
+	uint32_t len; /* logical bytes */
+};
+
+struct stream {
+	struct sc_copy *copy;
+	struct sc_engine *engine;
+	unsigned index;
+	struct slot slots[SC_COPY_DEPTH];
+	struct slot *idle[SC_COPY_DEPTH]; /* those not in flight */
+	unsigned n_idle;
+	/* The file read last stays open: chunks of a file come in a row. */
+	uint32_t open_index;
+	int open_fd;
+};
+
+static int read_failed(const struct sc_file *file, uint64_t off, int sys_errno,
+		       struct sc_err *err)
+{
+	return sc_err_sys(err, SC_ER_INTERNAL_ERROR, sys_errno,
+			  "cannot read %s at byte %" PRIu64, file->path, off);
+}
+
+/* Open the file of the next chunk; nothing is in flight then. */
+static int switch_file(struct stream *st, uint32_t file_index,
+		       struct sc_err *err)
+{
+	const struct sc_file *file = &st->copy->list->files[file_index];
+	int fd = st->copy->image->open_file(st->copy->image, file->path,
+					    file->kind == SC_FILE_PAGES);
+
+	if (fd < 0)
+		return sc_err_sys(err, SC_ER_INTERNAL_ERROR, -fd,
+				  "cannot open %s", file->path);
+	if (st->open_fd >= 0)
+		close(st->open_fd);
+	st->open_fd = fd;
+	st->open_index = file_index;
+	return 0;
+}
+
+/* Read one page again until it is whole. */
+static int reread_page(struct stream *st, struct slot *slot, uint32_t at,
+		       struct sc_err *err)
+{
+	const struct sc_file *file = slot->file;
+	uint32_t size = file->spec.physical_size;
+	uint64_t off = slot->io.off + at;
+	CLEANUP_FREE void *page = NULL;
+
+	if (posix_memalign(&page, BUFFER_ALIGN, SC_MAX(size, BUFFER_ALIGN)))
+		return sc_err_set(err, SC_ER_INTERNAL_ERROR, "out of memory");
+	for (int i = 0; i < REREAD_TRIES && !st->copy->stop; i++) {
+		/* Direct reads want whole blocks: small pages come in a 4 KiB
+		 * block with their neighbours. */
+		uint64_t from = sc_align_down(off, BUFFER_ALIGN);
+		uint32_t len = SC_MAX(size, BUFFER_ALIGN);
+		ssize_t n = sc_pread_full(slot->io.fd, page, len, from);
+		const char *p = (char *)page + (off - from);
+
+		if (n < 0)
+			return read_failed(file, off, (int)-n, err);
+		if ((uint64_t)n >= off - from + size &&
+		    sc_page_check(&file->spec, p) != SC_PAGE_BAD) {
+			memcpy((char *)slot->buf + at, p, size);
+			st->copy->pages_reread++;
+			return 0;
+		}
+		sc_sleep_ms(REREAD_WAIT_MS);
+	}
+	return sc_err_set(
+		err, SC_ER_INTERNAL_ERROR,
+		"page %" PRIu64 " of %s is corrupted (checksum mismatch, byte %" PRIu64
+		"); HINT: check the donor with innochecksum and CHECK TABLE; nothing was cloned",
+		off / size, file->path, off);
+}
+
+/* Check every page of a chunk that was read. */
+static int check_pages(struct stream *st, struct slot *slot, struct sc_err *err)
+{
+	uint32_t size = slot->file->spec.physical_size;
+	uint64_t unchecked = 0;
+	uint32_t at;
+
+	for (at = 0; at + size <= slot->len; at += size) {
+		enum sc_page_verdict v = sc_page_check(
+			&slot->file->spec, (char *)slot->buf + at);
+
+		if (v == SC_PAGE_BAD && reread_page(st, slot, at, err) < 0)
+			return -1;
+		unchecked += v == SC_PAGE_UNCHECKED;
+		if (v == SC_PAGE_ENCRYPTED)
+			return sc_err_set(
+				err, SC_ER_INTERNAL_ERROR,
+				"page %" PRIu64 " of %s is encrypted, which this release cannot clone",
+				(slot->io.off + at) / size, slot->file->path);
+	}
+	st->copy->pages_checked += slot->len / size - unchecked;
+	st->copy->pages_unchecked += unchecked;
+	return 0;
+}
+
+/* A chunk came back from the engine: check it and pass it on. */
+static int complete(struct stream *st, struct slot *slot, struct sc_err *err)
+{
+	struct sc_chunk chunk = { .file = slot->file_index,
+				  .len = slot->len,
+				  .off = slot->io.off };
+	const struct sc_file *file = slot->file;
+	const void *data = slot->buf;
+
+	if (slot->io.res < 0)
+		return read_failed(file, slot->io.off, (int)-slot->io.res, err);
+	if (slot->io.res < (int64_t)slot->len)
+		return sc_err_set(
+			err, SC_ER_INTERNAL_ERROR,
+			"%s was truncated while it was copied: %" PRId64
+			" bytes at %" PRIu64 ", expected %u",
+			file->path, slot->io.res, slot->io.off, slot->len);
+	if (file->kind == SC_FILE_PAGES && check_pages(st, slot, err) < 0)
+		return -1;
+	sc_digest(slot->buf, slot->len, chunk.digest);
+	if (sc_is_zero(slot->buf, slot->len))
+		data = NULL;
+	st->copy->bytes_read += slot->len;
+	return st->copy->sink->ops->chunk(st->copy->sink, st->index, &chunk,
+					  data, err);
+}
+
+static bool busy(const struct stream *st)
+{
+	return st->n_idle < SC_COPY_DEPTH;
+}
+
+/* Wait for one request; finish it unless the stream has failed. */
+static int reap(struct stream *st, bool failed, struct sc_err *err)
+{
+	struct slot *slot = st->engine->ops->wait(st->engine)->user;
+
+	st->idle[st->n_idle++] = slot;
+	return failed ? -1 : complete(st, slot, err);
+}
+
+static int drain(struct stream *st, bool failed, struct sc_err *err)
+{
+	while (busy(st))
+		failed |= reap(st, failed, err) < 0;
+	return failed ? -1 : 0;
+}
+
+/* Begin the read of chunk number `chunk`; a slot is idle. */
+static int begin(struct stream *st, uint64_t chunk, struct sc_err *err)
+{
+	const struct sc_filelist *list = st->copy->list;
+	struct sc_file *file = sc_filelist_find_chunk(list, chunk);
+	uint64_t off = (chunk - file->first_chunk) * SC_CHUNK_SIZE;
+	uint32_t index = (uint32_t)(file - list->files);
+	struct slot *slot;
+
+	if (index != st->open_index &&
+	    (drain(st, false, err) < 0 || switch_file(st, index, err) < 0))
+		return -1;
+	slot = st->idle[--st->n_idle];
+	slot->file = file;
+	slot->file_index = index;
+	slot->len = (uint32_t)SC_MIN(SC_CHUNK_SIZE, file->size - off);
+	slot->io = (struct sc_io){ .op = SC_IO_READ,
+				   .fd = st->open_fd,
+				   .buf = slot->buf,
+				   .off = off,
+				   .user = slot };
+	/* The tail of a file is read by whole blocks; O_DIRECT needs that. */
+	slot->io.len = (uint32_t)sc_align_up(slot->len, BUFFER_ALIGN);
+	st->engine->ops->submit(st->engine, &slot->io);
+	return 0;
+}
+
+static int run(struct stream *st, struct sc_err *err)
+{
+	struct sc_copy *copy = st->copy;
+
+	for (;;) {
+		uint64_t chunk;
+
+		if (copy->stop)
+			return sc_err_set(err, SC_ER_QUERY_INTERRUPTED,
+					  "copy stopped");
+		if (!st->n_idle && reap(st, false, err) < 0)
+			return -1;
+		chunk = copy->next_chunk++;
+		if (chunk >= copy->list->chunks)
+			return 0;
+		if (begin(st, chunk, err) < 0)
+			return -1;
+	}
+}
+
+static int stream_buffers(struct stream *st, struct sc_err *err)
+{
+	for (unsigned i = 0; i < SC_COPY_DEPTH; i++) {
+		if (posix_memalign(&st->slots[i].buf, BUFFER_ALIGN,
+				   SC_CHUNK_SIZE)) {
+			st->slots[i].buf = NULL;
+			return sc_err_set(err, SC_ER_INTERNAL_ERROR,
+					  "out of memory for stream buffers");
+		}
+		st->idle[st->n_idle++] = &st->slots[i];
+	}
+	return 0;
+}
+
+int sc_copy_stream(struct sc_copy *copy, struct sc_engine *engine,
+		   unsigned stream, struct sc_err *err)
+{
+	struct stream st = { .copy = copy,
+			     .engine = engine,
+			     .index = stream,
+			     .open_index = UINT32_MAX,
+			     .open_fd = -1 };
+	int rc = stream_buffers(&st, err);
+
+	if (rc == 0) {
+		rc = run(&st, err);
+		rc = drain(&st, rc < 0, err);
+	}
+	if (rc == 0)
+		rc = copy->sink->ops->chunks_end(copy->sink, stream, err);
+	if (st.open_fd >= 0)
+		close(st.open_fd);
+	for (unsigned i = 0; i < SC_COPY_DEPTH; i++)
+		free(st.slots[i].buf);
+	return rc;
+}

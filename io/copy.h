@@ -1,0 +1,43 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * The copy: streams take chunks from one shared queue, read them from the
+ * image, check every page and hand them to the sink.
+ *
+ * A struct sc_copy is shared by the streams of a job and lives until they are
+ * joined; each stream runs sc_copy_stream() in its own thread with its own
+ * engine. No lock on the data path: the queue is one atomic counter.
+ */
+#ifndef SC_COPY_H
+#define SC_COPY_H
+
+#include "io/engine.h"
+#include "io/filelist.h"
+#include "io/image.h"
+#include "io/sink.h"
+
+#include <stdatomic.h>
+
+struct sc_copy {
+	const struct sc_filelist *list;
+	struct sc_image *image;
+	struct sc_sink *sink;
+	atomic_uint_fast64_t next_chunk;
+	atomic_uint_fast64_t bytes_read;
+	atomic_uint_fast64_t pages_checked;
+	atomic_uint_fast64_t pages_reread; /* torn when first read */
+	atomic_uint_fast64_t pages_unchecked; /* page-compressed */
+	atomic_bool stop; /* set by anyone: streams return soon with err set */
+};
+
+/* Chunks in flight per stream. */
+#define SC_COPY_DEPTH 4
+
+/*
+ * Copy chunks until the queue is empty. engine: the stream's own; stream:
+ * 1.., passed to the sink. Blocks. 0 or -1; the sink has been told
+ * chunks_end() on success.
+ */
+int sc_copy_stream(struct sc_copy *copy, struct sc_engine *engine,
+		   unsigned stream, struct sc_err *err);
+
+#endif

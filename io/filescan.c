@@ -1,0 +1,235 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/* Find the files of a donor's data directory; see sc_filelist_scan(). */
+#include "io/filelist.h"
+
+#include "io/base/cleanup.h"
+#include "io/base/fdio.h"
+#include "io/base/num.h"
+
+#include <ctype.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+
+/* Tablespaces lie in schema directories or below; deeper is somebody's mistake. */
+#define MAX_DEPTH 16
+#define PAGE0_READ 4096
+
+struct scan {
+	struct sc_filelist *list;
+	struct sc_err *err;
+	struct sc_image *image;
+	uint32_t page_size;
+};
+
+static bool ends_with(const char *name, const char *suffix)
+{
+	size_t n = strlen(name), s = strlen(suffix);
+
+	return n > s && !strcmp(name + n - s, suffix);
+}
+
+/* "undo_NNN" (kind pages) or "undo_N_trunc.log" (opaque).
+ * Source: storage/innobase/include/fsp0types.h, undo::Tablespace names. */
+static bool is_undo_name(const char *name, enum sc_file_kind *kind)
+{
+	const char *p = name + 5;
+
+	if (strncmp(name, "undo_", 5) != 0 || !isdigit((unsigned char)*p))
+		return false;
+	while (isdigit((unsigned char)*p))
+		p++;
+	*kind = *p ? SC_FILE_OPAQUE : SC_FILE_PAGES;
+	return !*p || !strcmp(p, "_trunc.log");
+}
+
+static bool wanted(const char *name, int depth, enum sc_file_kind *kind)
+{
+	*kind = SC_FILE_PAGES;
+	if (ends_with(name, ".ibd") || ends_with(name, ".ibu"))
+		return true;
+	if (depth > 0)
+		return false;
+	if (!strcmp(name, "ib_buffer_pool")) {
+		*kind = SC_FILE_OPAQUE;
+		return true;
+	}
+	return is_undo_name(name, kind);
+}
+
+static int scan_failed(struct scan *sc, int sys_errno, const char *path)
+{
+	return sc_err_sys(sc->err, SC_ER_INTERNAL_ERROR, sys_errno,
+			  "cannot read %s in the data directory", path);
+}
+
+static int refuse_encrypted(struct scan *sc, const char *path)
+{
+	return sc_err_set(
+		sc->err, SC_ER_INTERNAL_ERROR,
+		"%s is encrypted, which this release cannot clone; HINT: decrypt it (ALTER TABLE ... ENCRYPTION='N') or use the stock clone plugin for this server",
+		path);
+}
+
+/* Page geometry from page 0; a space whose page 0 was never written (a crash
+ * leftover) is taken to have plain pages. */
+static int read_spec(struct scan *sc, int fd, const char *path,
+		     struct sc_page_spec *spec)
+{
+	uint8_t page0[PAGE0_READ];
+	ssize_t n = sc_pread_full(fd, page0, sizeof(page0), 0);
+	int rc;
+
+	*spec = (struct sc_page_spec){ .physical_size = sc->page_size,
+				       .logical_size = sc->page_size };
+	if (n < 0)
+		return scan_failed(sc, (int)-n, path);
+	if (n < PAGE0_READ)
+		return 0;
+	rc = sc_page_spec_read(page0, (size_t)n, spec, sc->err);
+	if (rc < 0)
+		return sc_err_context(sc->err, "%s", path);
+	if (rc == 1)
+		*spec = (struct sc_page_spec){ .physical_size = sc->page_size,
+					       .logical_size = sc->page_size };
+	return spec->encrypted ? refuse_encrypted(sc, path) : 0;
+}
+
+/* inherit: geometry of a system tablespace's first file, for its further ones
+ * (they have no page 0 of their own), else NULL. */
+static int add_file(struct scan *sc, const char *path, enum sc_file_kind kind,
+		    const struct sc_page_spec *inherit)
+{
+	CLEANUP_CLOSE int fd = sc->image->open_file(sc->image, path, false);
+	struct sc_page_spec spec = { 0 };
+	struct stat st;
+
+	if (fd == -ENOENT && kind == SC_FILE_OPAQUE)
+		return 0;
+	if (fd < 0)
+		return scan_failed(sc, -fd, path);
+	if (fstat(fd, &st) < 0)
+		return scan_failed(sc, errno, path);
+	if (!S_ISREG(st.st_mode))
+		return sc_err_set(sc->err, SC_ER_INTERNAL_ERROR,
+				  "%s is not a regular file", path);
+	if (inherit)
+		spec = *inherit;
+	else if (kind == SC_FILE_PAGES && read_spec(sc, fd, path, &spec) < 0)
+		return -1;
+	return sc_filelist_add(sc->list, path, kind, (uint64_t)st.st_size,
+			       &spec, sc->err);
+}
+
+static int scan_dir(struct scan *sc, int at, const char *prefix, int depth);
+
+/* Symbolic links are refused where they would hide tablespaces. */
+static int scan_subdir(struct scan *sc, int at, const char *name,
+		       const char *path, int depth)
+{
+	CLEANUP_CLOSE int sub = -1;
+	struct stat st;
+
+	if (fstatat(at, name, &st, 0) < 0)
+		return errno == ENOENT ? 0 : scan_failed(sc, errno, path);
+	if (!S_ISDIR(st.st_mode))
+		return 0;
+	if (depth >= MAX_DEPTH)
+		return sc_err_set(sc->err, SC_ER_INTERNAL_ERROR,
+				  "directories nested too deep at %s", path);
+	sub = openat(at, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	if (sub < 0 && (errno == ELOOP || errno == ENOTDIR))
+		return sc_err_set(
+			sc->err, SC_ER_INTERNAL_ERROR,
+			"%s is a symbolic link to a directory, which cannot be cloned; HINT: move the directory into the data directory",
+			path);
+	if (sub < 0)
+		return scan_failed(sc, errno, path);
+	return scan_dir(sc, sub, path, depth + 1);
+}
+
+static int scan_entry(struct scan *sc, int at, const char *name,
+		      const char *prefix, int depth)
+{
+	enum sc_file_kind kind;
+	char path[SC_PATH_MAX];
+	int n;
+
+	if (name[0] == '.' || (depth == 0 && name[0] == '#') ||
+	    (depth == 0 && !strcmp(name, "lost+found")))
+		return 0;
+	n = snprintf(path, sizeof(path), "%s%s%s", prefix, *prefix ? "/" : "",
+		     name);
+	if (n < 0 || (size_t)n >= sizeof(path))
+		return scan_failed(sc, ENAMETOOLONG, name);
+	if (wanted(name, depth, &kind))
+		return add_file(sc, path, kind, NULL);
+	return scan_subdir(sc, at, name, path, depth);
+}
+
+static int scan_dir(struct scan *sc, int at, const char *prefix, int depth)
+{
+	CLEANUP_CLOSEDIR DIR *dir = NULL;
+	struct dirent *de;
+	int fd = openat(at, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+
+	if (fd < 0)
+		return scan_failed(sc, errno, *prefix ? prefix : ".");
+	dir = fdopendir(fd);
+	if (!dir) {
+		close(fd);
+		return scan_failed(sc, errno, *prefix ? prefix : ".");
+	}
+	while ((errno = 0, de = readdir(dir))) {
+		if (scan_entry(sc, at, de->d_name, prefix, depth) < 0)
+			return -1;
+	}
+	return errno ? scan_failed(sc, errno, *prefix ? prefix : ".") : 0;
+}
+
+/* The files of the system tablespace: "ibdata1:12M;ibdata2:10M:autoextend".
+ * Source: storage/innobase/fsp/fsp0sysspace.cc, SysTablespace::parse_params. */
+static int scan_system(struct scan *sc, const char *data_file_path)
+{
+	const char *p = data_file_path;
+	struct sc_page_spec spec;
+	bool first = true;
+
+	while (*p) {
+		char name[256];
+		size_t len = strcspn(p, ":;");
+
+		if (len == 0 || len >= sizeof(name) || memchr(p, '/', len))
+			return sc_err_set(
+				sc->err, SC_ER_INTERNAL_ERROR,
+				"innodb_data_file_path names files outside the data directory (%s), which this release cannot clone",
+				data_file_path);
+		memcpy(name, p, len);
+		name[len] = '\0';
+		if (add_file(sc, name, SC_FILE_PAGES, first ? NULL : &spec) < 0)
+			return -1;
+		spec = sc->list->files[sc->list->n - 1].spec;
+		first = false;
+		p += strcspn(p, ";");
+		p += *p == ';';
+	}
+	return first ? sc_err_set(sc->err, SC_ER_INTERNAL_ERROR,
+				  "innodb_data_file_path is empty") :
+		       0;
+}
+
+int sc_filelist_scan(struct sc_image *image, const char *data_file_path,
+		     uint32_t page_size, struct sc_filelist *list,
+		     struct sc_err *err)
+{
+	struct scan sc = { .list = list,
+			   .err = err,
+			   .image = image,
+			   .page_size = page_size };
+
+	if (scan_system(&sc, data_file_path) < 0)
+		return -1;
+	return scan_dir(&sc, image->root, "", 0);
+}

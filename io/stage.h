@@ -1,0 +1,66 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * The stage: where a recipient puts a clone's files. This one stages into a
+ * new data directory (CLONE ... DATA DIRECTORY, CLONE LOCAL): files under
+ * their final names, `#clone/#status_in_progress` while incomplete, so that
+ * mysqld refuses to start on it.
+ *
+ * Threads: sc_stage_chunk() from one thread per stream side by side,
+ * sc_stage_redo() from one thread beside them; everything else from the job's
+ * thread alone.
+ */
+#ifndef SC_STAGE_H
+#define SC_STAGE_H
+
+#include "io/frame.h"
+
+struct sc_staged;
+
+struct sc_stage_params {
+	int target;         /* the new, empty directory; borrowed */
+	int parent;         /* the directory it lies in; borrowed */
+	const char *name;   /* its name there */
+	uint32_t page_size; /* innodb_page_size, bytes */
+	unsigned streams;   /* chunk threads, numbered 1..streams */
+};
+
+/* Mark the target as in progress. Files get the target directory's owner. On
+ * success end with sc_stage_commit() or sc_stage_abort(), then free. */
+int sc_stage_open(const struct sc_stage_params *params, struct sc_staged **ret,
+		  struct sc_err *err);
+void sc_stage_free(struct sc_staged *stage);
+
+/* Create the files, after a check of free space. list: borrowed until free. */
+int sc_stage_files(struct sc_staged *stage, const struct sc_filelist *list,
+		   struct sc_err *err);
+
+/* Check a chunk's range and digest and write it. data: chunk->len bytes, or
+ * NULL for zeroes (left as a hole). */
+int sc_stage_chunk(struct sc_staged *stage, unsigned stream,
+		   const struct sc_chunk *chunk, const void *data,
+		   struct sc_err *err);
+
+int sc_stage_redo_begin(struct sc_staged *stage, const struct sc_redo_begin *m,
+			struct sc_err *err);
+int sc_stage_redo(struct sc_staged *stage, uint64_t lsn, const void *data,
+		  size_t len, struct sc_err *err);
+
+/*
+ * All chunks and the redo up to E have arrived: check that nothing is missing
+ * and that no page is newer than E, extend the files, finish and check the
+ * redo, make everything durable.
+ */
+int sc_stage_seal(struct sc_staged *stage, const struct sc_seal *seal,
+		  struct sc_err *err);
+
+/* The clone counts from here on. */
+int sc_stage_commit(struct sc_staged *stage, struct sc_err *err);
+
+/* Remove everything, the target itself too. Failures are logged. */
+void sc_stage_abort(struct sc_staged *stage);
+
+/* Bytes of chunks and of redo taken so far. Any thread. */
+uint64_t sc_stage_bytes(const struct sc_staged *stage);
+uint64_t sc_stage_redo_bytes(const struct sc_staged *stage);
+
+#endif

@@ -1,0 +1,190 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/* The end of staging: everything checked, made durable, and counted or
+ * removed; see stage.h. One thread. */
+#include "io/stage_impl.h"
+
+#include "io/base/cleanup.h"
+#include "io/base/fdio.h"
+#include "io/base/log.h"
+#include "io/redo/check.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+static int check_complete(struct sc_staged *stage, const struct sc_seal *seal,
+			  struct sc_err *err)
+{
+	if (!stage->list || !stage->redo || seal->n_sizes != stage->list->n)
+		return sc_frame_bad(err, "sealed before it was complete");
+	for (uint64_t i = 0; i < stage->list->chunks; i++) {
+		if (!stage->have[i])
+			return sc_err_set(
+				err, SC_ER_CLONE_PROTOCOL,
+				"chunk %" PRIu64 " of %s never arrived",
+				i - sc_filelist_find_chunk(stage->list, i)
+					    ->first_chunk,
+				sc_filelist_find_chunk(stage->list, i)->path);
+	}
+	/* A page newer than E would need redo the clone does not have: the
+	 * server only logs that and goes on into corruption. */
+	if (stage->max_lsn > seal->mark.end_lsn)
+		return sc_err_set(err, SC_ER_INTERNAL_ERROR,
+				  "page %" PRIu64
+				  " of %s has LSN %" PRIu64
+				  ", above the end of the clone, %" PRIu64,
+				  stage->max_page,
+				  stage->list->files[stage->max_file].path,
+				  stage->max_lsn, seal->mark.end_lsn);
+	return 0;
+}
+
+/* Give every file its size at the seal and make it durable. */
+static int finish_files(struct sc_staged *stage, const struct sc_seal *seal,
+			struct sc_err *err)
+{
+	for (size_t i = 0; i < stage->list->n; i++) {
+		const struct sc_file *file = &stage->list->files[i];
+		CLEANUP_CLOSE int fd = sc_open_beneath(stage->target,
+						       file->path, O_WRONLY, 0);
+
+		if (fd < 0)
+			return sc_err_sys(err, SC_ER_INTERNAL_ERROR, -fd,
+					  "cannot open staged %s", file->path);
+		if (seal->sizes[i] < file->size)
+			return sc_err_set(err, SC_ER_INTERNAL_ERROR,
+					  "%s shrank from %" PRIu64
+					  " to %" PRIu64
+					  " bytes while it was cloned",
+					  file->path, file->size,
+					  seal->sizes[i]);
+		if (seal->sizes[i] > file->size &&
+		    ftruncate(fd, (off_t)seal->sizes[i]) < 0)
+			return sc_err_sys(err, SC_ER_INTERNAL_ERROR, errno,
+					  "cannot extend %s", file->path);
+		if (fsync(fd) < 0)
+			return sc_err_sys(err, SC_ER_INTERNAL_ERROR, errno,
+					  "cannot fsync %s", file->path);
+	}
+	return 0;
+}
+
+static int finish_redo(struct sc_staged *stage, uint64_t end_lsn,
+		       struct sc_err *err)
+{
+	CLEANUP_CLOSE int dir = -1;
+
+	if (sc_redo_build_finish(stage->redo, end_lsn, err) < 0)
+		return -1;
+	dir = openat(stage->target, SC_REDO_DIR,
+		     O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	if (dir < 0)
+		return sc_err_sys(err, SC_ER_INTERNAL_ERROR, errno,
+				  "cannot open staged " SC_REDO_DIR);
+	return sc_redo_check(dir, stage->checkpoint_lsn, end_lsn, err);
+}
+
+/* GTID sets print with newlines; the file has one line per key. */
+static void write_set(FILE *f, const char *key, const char *set)
+{
+	fprintf(f, "%s=", key);
+	for (const char *p = set ? set : ""; *p; p++) {
+		if (*p != '\n' && *p != '\r')
+			fputc(*p, f);
+	}
+	fputc('\n', f);
+}
+
+static void format_end(FILE *f, const struct sc_staged *stage,
+		       const struct sc_seal *seal)
+{
+	const struct sc_ctl_seal *m = &seal->mark;
+
+	fprintf(f, "format=1\n");
+	fprintf(f, "checkpoint_lsn=%" PRIu64 "\n", stage->checkpoint_lsn);
+	fprintf(f, "end_lsn=%" PRIu64 "\n", m->end_lsn);
+	fprintf(f, "seal_begin_us=%" PRIu64 "\n", m->seal_begin_us);
+	fprintf(f, "donor_uuid=%s\n", seal->donor_uuid);
+	fprintf(f, "binlog_file=%s\n", m->binlog_file);
+	fprintf(f, "binlog_position=%" PRIu64 "\n", m->binlog_position);
+	write_set(f, "gtid_flushed", m->gtid_flushed);
+	write_set(f, "gtid_executed", m->gtid_executed);
+}
+
+/*
+ * What start-up finds in #clone: an empty #replace_files makes InnoDB record
+ * the recovery, #status_fix makes it create missing schema directories and
+ * empty MyISAM and CSV tables (both as the stock plugin leaves them), and
+ * #snapclone_end is for our plugin. Source: clone/clone0api.cc.
+ */
+static int write_end(struct sc_staged *stage, const struct sc_seal *seal,
+		     struct sc_err *err)
+{
+	CLEANUP_CLOSE int dir = openat(
+		stage->target, SC_CLONE_DIR,
+		O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	CLEANUP_FREE char *text = NULL;
+	size_t len = 0;
+	FILE *f;
+	int rc;
+
+	if (dir < 0)
+		return sc_err_sys(err, SC_ER_INTERNAL_ERROR, errno,
+				  "cannot open staged " SC_CLONE_DIR);
+	f = open_memstream(&text, &len);
+	if (!f)
+		return sc_err_set(err, SC_ER_INTERNAL_ERROR, "out of memory");
+	format_end(f, stage, seal);
+	rc = ferror(f);
+	if (fclose(f) || rc)
+		return sc_err_set(err, SC_ER_INTERNAL_ERROR, "out of memory");
+	if (sc_write_file(dir, "#snapclone_end", text, len, stage->uid,
+			  stage->gid, err) < 0 ||
+	    sc_write_file(dir, "#replace_files", "", 0, stage->uid, stage->gid,
+			  err) < 0)
+		return -1;
+	return sc_write_file(dir, "#status_fix", "", 0, stage->uid, stage->gid,
+			     err);
+}
+
+int sc_stage_seal(struct sc_staged *stage, const struct sc_seal *seal,
+		  struct sc_err *err)
+{
+	if (check_complete(stage, seal, err) < 0 ||
+	    finish_redo(stage, seal->mark.end_lsn, err) < 0 ||
+	    finish_files(stage, seal, err) < 0 ||
+	    write_end(stage, seal, err) < 0)
+		return -1;
+	return sc_tree_sync_dirs(stage->target, err);
+}
+
+int sc_stage_commit(struct sc_staged *stage, struct sc_err *err)
+{
+	CLEANUP_CLOSE int dir = -1;
+
+	if (unlinkat(stage->target, SC_IN_PROGRESS, 0) < 0)
+		return sc_err_sys(err, SC_ER_INTERNAL_ERROR, errno,
+				  "cannot remove " SC_IN_PROGRESS);
+	dir = openat(stage->target, SC_CLONE_DIR,
+		     O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	if (dir < 0 || fsync(dir) < 0 || fsync(stage->target) < 0 ||
+	    fsync(stage->parent) < 0)
+		return sc_err_sys(err, SC_ER_INTERNAL_ERROR, errno,
+				  "cannot fsync the target directory");
+	return 0;
+}
+
+void sc_stage_abort(struct sc_staged *stage)
+{
+	struct sc_err err = SC_ERR_INIT;
+
+	if (sc_tree_remove(stage->target, &err) < 0)
+		sc_error("target directory %s is not removed: %s", stage->name,
+			 err.msg);
+	else if (unlinkat(stage->parent, stage->name, AT_REMOVEDIR) < 0)
+		sc_error("target directory %s is not removed: %s", stage->name,
+			 strerrordesc_np(errno));
+}
