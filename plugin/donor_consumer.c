@@ -1,0 +1,167 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * The redo consumer: while it is registered, mysqld keeps the redo files the
+ * follower has not read yet. A consumer that lags stalls every write of the
+ * donor, so this thread does nothing but advance it, and gives the
+ * registration up rather than let the donor wait.
+ * Source: MySQL storage/innobase/log/log0meb.cc (UDFs), log0write.cc
+ * (log_writer_wait_on_consumers).
+ */
+#include "plugin/donor_job.h"
+
+#include "io/base/clock.h"
+#include "plugin/services.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+
+#define ADVANCE_MS 50   /* how often the position is given to mysqld */
+#define CHECK_MS 100    /* how often the lag is looked at */
+#define DEADLINE_MS 200 /* how long it may be too far behind */
+
+/* How far behind, and since when too far. */
+struct lag {
+	uint64_t checked_ms;
+	uint64_t too_far_since; /* 0: it is not */
+};
+
+static int call(struct sc_sql *sql, const char *expression, struct sc_err *err)
+{
+	unsigned long long rc;
+	char query[128];
+
+	snprintf(query, sizeof(query), "SELECT innodb_redo_log_consumer_%s",
+		 expression);
+	if (sc_sql_u64(sql, query, &rc, err) < 0)
+		return -1;
+	if (rc != 0)
+		return sc_err_set(err, SC_ER_INTERNAL_ERROR,
+				  "innodb_redo_log_consumer_%s was refused",
+				  expression);
+	return 0;
+}
+
+static int advance(struct sc_sql *sql, uint64_t lsn, struct sc_err *err)
+{
+	char expression[64];
+
+	snprintf(expression, sizeof(expression), "advance(%" PRIu64 ")", lsn);
+	return call(sql, expression, err);
+}
+
+static int measure(struct sc_sql *sql, uint64_t followed, uint64_t *ret_lag,
+		   uint64_t *ret_capacity, struct sc_err *err)
+{
+	unsigned long long current, capacity;
+
+	if (sc_sql_status(sql, "Innodb_redo_log_current_lsn", &current, err) <
+		    0 ||
+	    sc_sql_u64(sql, "SELECT @@GLOBAL.innodb_redo_log_capacity",
+		       &capacity, err) < 0)
+		return -1;
+	*ret_lag = current > followed ? current - followed : 0;
+	*ret_capacity = capacity;
+	return 0;
+}
+
+/*
+ * Is it time to give up? A quarter of the capacity is far from the point
+ * where mysqld stalls. A daemon that is silent gets half of that.
+ */
+static bool too_far(struct sc_consumer *c, struct sc_sql *sql, struct lag *lag)
+{
+	uint64_t followed = atomic_load(&c->followed_lsn), now = sc_now_ms();
+	struct sc_err ignored = SC_ERR_INIT;
+	uint64_t behind, capacity;
+	bool silent;
+
+	if (followed == 0 || now < lag->checked_ms + CHECK_MS)
+		return false;
+	lag->checked_ms = now;
+	silent = now > atomic_load(&c->followed_ms) + DEADLINE_MS;
+	if (measure(sql, followed, &behind, &capacity, &ignored) < 0)
+		return false;
+	if (behind <= capacity / (silent ? 8 : 4)) {
+		lag->too_far_since = 0;
+		return false;
+	}
+	if (lag->too_far_since == 0)
+		lag->too_far_since = now;
+	return silent || now > lag->too_far_since + DEADLINE_MS;
+}
+
+/* Advance until told to stop; false: it had to give up. */
+static bool follow(struct sc_consumer *c, struct sc_sql *sql,
+		   struct sc_err *err)
+{
+	struct lag lag = { 0 };
+	uint64_t given = 0;
+
+	while (!atomic_load(&c->stop)) {
+		uint64_t lsn = atomic_load(&c->followed_lsn);
+
+		if (lsn > given && advance(sql, lsn, err) < 0)
+			return false;
+		given = lsn;
+		if (too_far(c, sql, &lag)) {
+			sc_err_set(err, SC_ER_INTERNAL_ERROR,
+				   "the redo follower is too far behind at LSN %" PRIu64,
+				   lsn);
+			return false;
+		}
+		sc_sleep_ms(ADVANCE_MS);
+	}
+	return true;
+}
+
+static void report_started(struct sc_donor *d)
+{
+	pthread_mutex_lock(&d->lock);
+	d->consumer.started = true;
+	pthread_cond_broadcast(&d->changed);
+	pthread_mutex_unlock(&d->lock);
+}
+
+static void *consumer_main(void *arg)
+{
+	struct sc_donor *d = arg;
+	struct sc_err err = SC_ERR_INIT;
+	struct sc_sql *sql = sc_sql_open(&err);
+	bool held = sql && call(sql, "register()", &err) == 0;
+
+	report_started(d);
+	if (held && follow(&d->consumer, sql, &err)) {
+		struct sc_err ignored = SC_ERR_INIT;
+
+		call(sql, "unregister()", &ignored);
+	} else {
+		sc_server_log(
+			ST_LOG_WARNING,
+			"clone goes on without holding redo files (%s); it has to start again when they are reused before they are read",
+			err.msg);
+	}
+	/* The end of the session unregisters as well. */
+	sc_sql_close(sql);
+	return NULL;
+}
+
+int sc_consumer_start(struct sc_donor *d, struct sc_err *err)
+{
+	int rc = pthread_create(&d->consumer.thread, NULL, consumer_main, d);
+
+	if (rc)
+		return sc_err_sys(err, SC_ER_INTERNAL_ERROR, rc,
+				  "cannot start a thread");
+	d->consumer.running = true;
+	return sc_donor_await(d, &d->consumer.started, 10000,
+			      "register as redo consumer", err);
+}
+
+void sc_consumer_stop(struct sc_donor *d)
+{
+	if (!d->consumer.running)
+		return;
+	atomic_store(&d->consumer.stop, true);
+	pthread_join(d->consumer.thread, NULL);
+	d->consumer.running = false;
+}

@@ -1,0 +1,99 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * Inside of a donor job, shared by the donor_*.c files. Threads:
+ *
+ *   job       has the SQL session with the backup lock; runs the steps
+ *   reader    receives from the daemon, sets the flags below
+ *   consumer  has the SQL session of the redo consumer, which must never wait
+ *             for anything else
+ *   killer    exists while a cancel interrupts SQL of the job thread
+ *
+ * All fields below `lock` are under it, `changed` is broadcast on each change.
+ */
+#ifndef SC_PLUGIN_DONOR_JOB_H
+#define SC_PLUGIN_DONOR_JOB_H
+
+#include "plugin/daemon_link.h"
+#include "plugin/donor.h"
+#include "plugin/sql.h"
+
+#include <pthread.h>
+#include <stdatomic.h>
+
+/* Facts about this server that the daemon needs, from SQL. */
+struct sc_donor_server {
+	uint32_t page_size;
+	char uuid[SC_UUID_LEN + 1];
+	char data_file_path[1024];
+	char redo_dir[1024]; /* the directory #innodb_redo itself */
+	char spool_dir[1024];
+};
+
+/* What the daemon has said so far. */
+struct sc_donor_heard {
+	bool ready, copied, sealed, redo_done, done;
+	bool lost; /* failed or gone: err says why */
+	struct sc_ctl_done result;
+};
+
+struct sc_consumer {
+	pthread_t thread;
+	bool running;         /* thread to join; owned by the job thread */
+	bool started;         /* under lock: register was tried */
+	atomic_bool stop;
+	_Atomic uint64_t followed_lsn;
+	_Atomic uint64_t followed_ms; /* sc_now_ms() of the last message */
+};
+
+struct sc_donor {
+	struct sc_donor_request request;
+	struct sc_donor_server server;
+	struct sc_link link;       /* opened and closed by the job thread */
+	struct sc_consumer consumer;
+	pthread_t job_thread, reader_thread;
+	struct sc_ctl_seal seal;   /* job thread until DONE */
+
+	pthread_mutex_t lock;
+	pthread_cond_t changed;
+	struct sc_donor_state state;
+	struct sc_donor_heard heard;
+	bool reader_running;
+	bool cancelled;
+	bool link_open;      /* a cancel may be sent on it */
+	unsigned session_id; /* of the job thread; 0 = not in SQL */
+	bool job_ended;
+	bool killer_running;
+	pthread_t killer_thread;
+};
+
+/* 0, or -1 (1317) when the job was cancelled. */
+int sc_donor_check_cancel(struct sc_donor *d, struct sc_err *err);
+
+/*
+ * Wait for a flag of d->heard, at most timeout_ms (-1: no limit). 0, or -1
+ * when the daemon failed, the job was cancelled or time is over.
+ */
+int sc_donor_await(struct sc_donor *d, const bool *flag, int timeout_ms,
+		   const char *what, struct sc_err *err);
+
+/* donor_reader.c: the daemon's messages. */
+int sc_donor_reader_start(struct sc_donor *d, struct sc_err *err);
+void sc_donor_reader_stop(struct sc_donor *d);
+
+/* donor_prepare.c: prechecks, and what DONOR_START carries. */
+int sc_donor_precheck(struct sc_donor *d, struct sc_sql *sql,
+		      struct sc_err *err);
+int sc_donor_lock_backup(struct sc_donor *d, struct sc_sql *sql,
+			 struct sc_err *err);
+int sc_donor_send_start(struct sc_donor *d, struct sc_err *err);
+
+/* donor_consumer.c: keep the redo files until they are read. Returns when
+ * registration was tried; not being registered is logged, not an error. */
+int sc_consumer_start(struct sc_donor *d, struct sc_err *err);
+void sc_consumer_stop(struct sc_donor *d);
+
+/* donor_seal.c: fix E and send it. The backup lock is held. */
+int sc_donor_make_seal(struct sc_donor *d, struct sc_sql *sql,
+		       struct sc_err *err);
+
+#endif

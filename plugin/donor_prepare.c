@@ -1,0 +1,211 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * Before the copy: what this release cannot clone is refused by name, the
+ * backup lock is taken, and the daemon gets its directories as descriptors,
+ * so that it opens nothing that mysqld could not. Runs on the job thread.
+ */
+#include "plugin/donor_job.h"
+
+#include "io/base/cleanup.h"
+#include "io/base/num.h"
+#include "plugin/services.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+
+#define NAMES_SHOWN 3
+
+/* ---- prechecks ----------------------------------------------------------- */
+
+static int check_redo_on(struct sc_sql *sql, struct sc_err *err)
+{
+	CLEANUP_ROWS struct sc_rows rows = { 0 };
+	const char *value;
+
+	if (sc_sql_query(sql, &rows,
+			 "SELECT variable_value FROM performance_schema.global_status WHERE variable_name = 'Innodb_redo_log_enabled'",
+			 err) < 0)
+		return -1;
+	value = sc_rows_get(&rows, 0, 0);
+	if (value && !strcasecmp(value, "ON"))
+		return 0;
+	return sc_err_set(
+		err, SC_ER_INTERNAL_ERROR,
+		"redo logging is disabled on the donor; run ALTER INSTANCE ENABLE INNODB REDO_LOG and clone again");
+}
+
+/* "a, b, c and 4 more" from the first column. */
+static void join_names(const struct sc_rows *rows, char *buf, size_t cap)
+{
+	size_t len = 0;
+
+	buf[0] = '\0';
+	for (size_t i = 0; i < rows->count && i < NAMES_SHOWN && len < cap; i++)
+		len += (size_t)snprintf(buf + len, cap - len, "%s%.100s",
+					i ? ", " : "",
+					sc_rows_get(rows, i, 0) ?: "?");
+	if (rows->count > NAMES_SHOWN && len < cap)
+		snprintf(buf + len, cap - len, " and %zu more",
+			 rows->count - NAMES_SHOWN);
+}
+
+/* A query that lists what is in the way, and what to say about it. */
+struct refusal {
+	const char *query;
+	int code;
+	const char *what; /* "%s": the names */
+};
+
+static const struct refusal refusals[] = {
+	{ "SELECT name FROM information_schema.innodb_tablespaces WHERE encryption = 'Y'",
+	  SC_ER_CLONE_ENCRYPTION,
+	  "encrypted tablespaces cannot be cloned by this release of snapclone: %s" },
+	{ "SELECT variable_name FROM performance_schema.global_variables WHERE variable_name IN ('innodb_redo_log_encrypt', 'innodb_undo_log_encrypt') AND variable_value = 'ON'",
+	  SC_ER_CLONE_ENCRYPTION,
+	  "a donor with encrypted redo or undo log cannot be cloned by this release of snapclone: %s" },
+	{ "SELECT file_name FROM information_schema.files WHERE engine = 'InnoDB' AND file_type <> 'TEMPORARY' AND (file_name LIKE '/%' OR file_name LIKE '../%') AND LEFT(file_name, CHAR_LENGTH(@@GLOBAL.datadir)) <> @@GLOBAL.datadir",
+	  SC_ER_CLONE_SYS_CONFIG,
+	  "files outside the data directory cannot be cloned by this release of snapclone: %s" },
+	{ "SELECT CONCAT('innodb_undo_directory=', @@GLOBAL.innodb_undo_directory) FROM dual WHERE @@GLOBAL.innodb_undo_directory NOT IN ('', '.', './') AND TRIM(TRAILING '/' FROM @@GLOBAL.innodb_undo_directory) <> TRIM(TRAILING '/' FROM @@GLOBAL.datadir)",
+	  SC_ER_CLONE_SYS_CONFIG,
+	  "undo files outside the data directory cannot be cloned by this release of snapclone: %s" },
+};
+
+static int check_refusal(struct sc_sql *sql, const struct refusal *refusal,
+			 struct sc_err *err)
+{
+	CLEANUP_ROWS struct sc_rows rows = { 0 };
+	char names[352], text[512];
+
+	if (sc_sql_query(sql, &rows, refusal->query, err) < 0)
+		return -1;
+	if (rows.count == 0)
+		return 0;
+	join_names(&rows, names, sizeof(names));
+#pragma GCC diagnostic push
+#pragma GCC diagnostic ignored "-Wformat-nonliteral"
+	snprintf(text, sizeof(text), refusal->what, names);
+#pragma GCC diagnostic pop
+	return sc_err_set(err, refusal->code, "%s", text);
+}
+
+static void copy_text(char *dst, size_t cap, const char *src)
+{
+	snprintf(dst, cap, "%s", src ? src : "");
+}
+
+static int read_server(struct sc_donor *d, struct sc_sql *sql,
+		       struct sc_err *err)
+{
+	CLEANUP_ROWS struct sc_rows rows = { 0 };
+	struct sc_donor_server *server = &d->server;
+	const char *redo_home, *page_size;
+
+	if (sc_sql_query(
+		    sql, &rows,
+		    "SELECT @@GLOBAL.innodb_page_size, @@GLOBAL.server_uuid, @@GLOBAL.innodb_data_file_path, @@GLOBAL.innodb_log_group_home_dir, COALESCE(NULLIF(@@GLOBAL.innodb_tmpdir, ''), SUBSTRING_INDEX(@@GLOBAL.tmpdir, ':', 1))",
+		    err) < 0)
+		return -1;
+	page_size = sc_rows_get(&rows, 0, 0);
+	server->page_size = page_size ? (uint32_t)atoi(page_size) : 0;
+	copy_text(server->uuid, sizeof(server->uuid), sc_rows_get(&rows, 0, 1));
+	copy_text(server->data_file_path, sizeof(server->data_file_path),
+		  sc_rows_get(&rows, 0, 2));
+	redo_home = sc_rows_get(&rows, 0, 3);
+	snprintf(server->redo_dir, sizeof(server->redo_dir),
+		 "%.1000s/#innodb_redo",
+		 redo_home && *redo_home ? redo_home : ".");
+	copy_text(server->spool_dir, sizeof(server->spool_dir),
+		  sc_rows_get(&rows, 0, 4));
+	return 0;
+}
+
+int sc_donor_precheck(struct sc_donor *d, struct sc_sql *sql,
+		      struct sc_err *err)
+{
+	if (check_redo_on(sql, err) < 0)
+		return -1;
+	for (size_t i = 0; i < SC_ARRAY_SIZE(refusals); i++) {
+		if (check_refusal(sql, &refusals[i], err) < 0)
+			return -1;
+	}
+	return read_server(d, sql, err);
+}
+
+/* ---- backup lock --------------------------------------------------------- */
+
+/* lock_wait_timeout is at least 1 s; a longer wait ends with a KILL too. */
+int sc_donor_lock_backup(struct sc_donor *d, struct sc_sql *sql,
+			 struct sc_err *err)
+{
+	if (sc_donor_check_cancel(d, err) < 0 ||
+	    sc_sql_queryf(sql, NULL, err, "SET SESSION lock_wait_timeout = %u",
+			  SC_MAX(d->request.ddl_timeout, 1u)) < 0)
+		return -1;
+	return sc_sql_query(sql, NULL, "LOCK INSTANCE FOR BACKUP", err);
+}
+
+/* ---- DONOR_START --------------------------------------------------------- */
+
+static int open_dir(const char *path, const char *what, struct sc_err *err)
+{
+	int fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+
+	if (fd < 0)
+		sc_err_sys(err, SC_ER_INTERNAL_ERROR, errno,
+			   "cannot open the %s %s", what, path);
+	return fd;
+}
+
+static void fill_start(const struct sc_donor *d, struct sc_ctl_donor_start *m)
+{
+	const struct sc_donor_request *request = &d->request;
+
+	memcpy(m->job_id, d->state.job_id, sizeof(m->job_id));
+	memcpy(m->key, d->state.key, sizeof(m->key));
+	m->tls = request->tls;
+	m->local = request->local;
+	m->streams = request->streams;
+	m->data_bandwidth = request->data_bandwidth;
+	m->network_bandwidth = request->network_bandwidth;
+	m->page_size = d->server.page_size;
+	copy_text(m->bind_address, sizeof(m->bind_address),
+		  request->bind_address);
+	copy_text(m->peer, sizeof(m->peer), request->peer);
+	copy_text(m->donor_uuid, sizeof(m->donor_uuid), d->server.uuid);
+	copy_text(m->data_file_path, sizeof(m->data_file_path),
+		  d->server.data_file_path);
+	copy_text(m->target_name, sizeof(m->target_name),
+		  request->target_name);
+}
+
+int sc_donor_send_start(struct sc_donor *d, struct sc_err *err)
+{
+	/* mysqld's working directory is its data directory. */
+	CLEANUP_CLOSE int datadir = open_dir(".", "data directory", err);
+	CLEANUP_CLOSE int redo = open_dir(d->server.redo_dir, "redo directory",
+					  err);
+	CLEANUP_CLOSE int spool = open_dir(d->server.spool_dir,
+					   "temporary directory", err);
+	int fds[SC_DONOR_FDS_LOCAL] = {
+		[SC_DONOR_FD_DATADIR] = datadir,
+		[SC_DONOR_FD_REDO] = redo,
+		[SC_DONOR_FD_SPOOL] = spool,
+		[SC_DONOR_FD_TARGET] = d->request.target_fd,
+		[SC_DONOR_FD_PARENT] = d->request.parent_fd,
+	};
+	struct sc_ctl_donor_start start = { 0 };
+	struct sc_enc enc = { 0 };
+
+	if (sc_err_is_set(err) || sc_donor_check_cancel(d, err) < 0)
+		return -1;
+	fill_start(d, &start);
+	sc_ctl_put_donor_start(&enc, &start);
+	explicit_bzero(start.key, sizeof(start.key));
+	return sc_link_send(&d->link, SC_CTL_DONOR_START, &enc, fds,
+			    d->request.local ? SC_DONOR_FDS_LOCAL :
+					       SC_DONOR_FDS_REMOTE,
+			    err);
+}

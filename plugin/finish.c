@@ -1,0 +1,230 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * Checks and GTID repair after recovery of a clone; see finish.h and
+ * docs/design.md, section "After recovery". One thread, started at plugin
+ * init, which waits for the server to be up.
+ */
+#include "plugin/finish.h"
+
+#include "io/base/clock.h"
+#include "plugin/services.h"
+#include "plugin/sql.h"
+#include "plugin/status.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <pthread.h>
+#include <stdarg.h>
+#include <stdatomic.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#define WAIT_UP_MS (30 * 60 * 1000) /* crash recovery can be long */
+
+static pthread_t thread;
+static bool running;
+static atomic_bool stop;
+
+/* A statement with sets in it can be megabytes long. */
+static int query_with_sets(struct sc_sql *sql, struct sc_rows *rows,
+			   struct sc_err *err, const char *fmt, ...)
+	__attribute__((format(printf, 4, 5)));
+
+static int query_with_sets(struct sc_sql *sql, struct sc_rows *rows,
+			   struct sc_err *err, const char *fmt, ...)
+{
+	char *query = NULL;
+	va_list ap;
+	int rc;
+
+	va_start(ap, fmt);
+	rc = vasprintf(&query, fmt, ap);
+	va_end(ap);
+	if (rc < 0)
+		return sc_err_set(err, SC_ER_INTERNAL_ERROR, "out of memory");
+	rc = sc_sql_query(sql, rows, query, err);
+	free(query);
+	return rc;
+}
+
+static bool is_one(const struct sc_rows *rows, size_t column)
+{
+	const char *value = sc_rows_get(rows, 0, column);
+
+	return value && !strcmp(value, "1");
+}
+
+/*
+ * F is a subset of what was recovered, and this, apart from transactions of
+ * this server itself, of G. Channels that came with the donor's repository
+ * may have applied more since the start.
+ */
+static int check_recovered(struct sc_sql *sql, const struct sc_end *end,
+			   struct sc_err *err)
+{
+	CLEANUP_ROWS struct sc_rows rows = { 0 };
+
+	if (query_with_sets(
+		    sql, &rows, err,
+		    "SELECT GTID_SUBSET('%s', @@GLOBAL.gtid_executed), GTID_SUBSET(GTID_SUBTRACT(@@GLOBAL.gtid_executed, CONCAT(@@GLOBAL.server_uuid, ':1-9223372036854775806')), '%s'), (SELECT COUNT(*) > 0 FROM performance_schema.replication_applier_status WHERE service_state = 'ON')",
+		    end->gtid_flushed, end->gtid_executed) < 0)
+		return -1;
+	if (!is_one(&rows, 0))
+		return sc_err_set(
+			err, SC_ER_INTERNAL_ERROR,
+			"cloned data is incomplete: transactions the donor had committed are missing after recovery; clone again");
+	if (!is_one(&rows, 1) && !is_one(&rows, 2))
+		return sc_err_set(
+			err, SC_ER_INTERNAL_ERROR,
+			"cloned data has transactions the donor did not have at the end of the clone; clone again");
+	return 0;
+}
+
+/* gtid_executed := executed + G. */
+static int repair(struct sc_sql *sql, const struct sc_end *end,
+		  struct sc_err *err)
+{
+	CLEANUP_ROWS struct sc_rows rows = { 0 };
+	const char *missing;
+
+	if (query_with_sets(
+		    sql, &rows, err,
+		    "SELECT REPLACE(GTID_SUBTRACT('%s', @@GLOBAL.gtid_executed), CHAR(10), '')",
+		    end->gtid_executed) < 0)
+		return -1;
+	missing = sc_rows_get(&rows, 0, 0);
+	if (!missing || !*missing)
+		return 0;
+	sc_server_log(
+		ST_LOG_INFO,
+		"clone: adding GTIDs of statements without an InnoDB commit: %.300s",
+		missing);
+	return query_with_sets(sql, NULL, err,
+			       "SET GLOBAL gtid_purged = '+%s'", missing);
+}
+
+/* ---- steps --------------------------------------------------------------- */
+
+static void fail(const struct sc_err *err, const char *file)
+{
+	sc_server_log(ST_LOG_ERROR, "clone: %s", err->msg);
+	sc_status_set_failed(err->code, err->msg);
+	rename(file, SC_END_FAILED);
+}
+
+static int sync_clone_dir(void)
+{
+	int fd = open("#clone", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	int rc = fd < 0 ? -1 : fsync(fd);
+
+	if (fd >= 0)
+		close(fd);
+	return rc;
+}
+
+static int finish_with(struct sc_sql *sql, const struct sc_end *end,
+		       bool checked, struct sc_err *err)
+{
+	if (!checked) {
+		if (check_recovered(sql, end, err) < 0)
+			return -1;
+		if (rename(SC_END_FILE, SC_END_CHECKED) < 0)
+			return sc_err_sys(err, SC_ER_INTERNAL_ERROR, errno,
+					  "cannot rename %s", SC_END_FILE);
+		sync_clone_dir();
+	}
+	if (repair(sql, end, err) < 0)
+		return -1;
+	sc_status_set_position(end->binlog_file, end->binlog_position,
+			       end->gtid_executed);
+	sc_server_log(
+		ST_LOG_INFO,
+		"clone: this server is the donor %s at LSN %llu, binary log %s:%llu; GTIDs are complete",
+		end->donor_uuid ? end->donor_uuid : "",
+		(unsigned long long)end->end_lsn, end->binlog_file,
+		(unsigned long long)end->binlog_position);
+	unlink(SC_END_CHECKED);
+	sync_clone_dir();
+	return 0;
+}
+
+static FILE *open_end(bool *ret_checked)
+{
+	FILE *in = fopen(SC_END_CHECKED, "re");
+
+	*ret_checked = in != NULL;
+	return in ? in : fopen(SC_END_FILE, "re");
+}
+
+static void finish(struct sc_sql *sql)
+{
+	struct sc_err err = SC_ERR_INIT;
+	struct sc_end end;
+	bool checked;
+	FILE *in = open_end(&checked);
+	const char *name = checked ? SC_END_CHECKED : SC_END_FILE;
+	int rc;
+
+	if (!in)
+		return;
+	rc = sc_end_parse(in, &end);
+	fclose(in);
+	if (rc < 0)
+		sc_err_set(&err, SC_ER_INTERNAL_ERROR,
+			   "%s is damaged; the GTID set is not repaired", name);
+	else
+		rc = finish_with(sql, &end, checked, &err);
+	if (rc < 0 && !atomic_load(&stop))
+		fail(&err, name);
+	sc_end_free(&end);
+}
+
+static bool wait_up(void)
+{
+	uint64_t deadline = sc_now_ms() + WAIT_UP_MS;
+
+	while (!sc_session_service()->server_is_available()) {
+		if (atomic_load(&stop) || sc_now_ms() > deadline)
+			return false;
+		sc_sleep_ms(50);
+	}
+	return true;
+}
+
+static void *finish_main(void *arg)
+{
+	struct sc_err err = SC_ERR_INIT;
+	struct sc_sql *sql;
+
+	if (!wait_up())
+		return arg;
+	sql = sc_sql_open(&err);
+	if (sql)
+		finish(sql);
+	else
+		sc_server_log(ST_LOG_ERROR, "clone: cannot finish: %s",
+			      err.msg);
+	sc_sql_close(sql);
+	return arg;
+}
+
+void sc_finish_start(void)
+{
+	if (access(SC_END_FILE, F_OK) < 0 && access(SC_END_CHECKED, F_OK) < 0)
+		return;
+	atomic_store(&stop, false);
+	running = pthread_create(&thread, NULL, finish_main, NULL) == 0;
+	if (!running)
+		sc_server_log(ST_LOG_ERROR,
+			      "clone: cannot start the thread that finishes");
+}
+
+void sc_finish_stop(void)
+{
+	if (!running)
+		return;
+	atomic_store(&stop, true);
+	pthread_join(thread, NULL);
+	running = false;
+}
