@@ -256,6 +256,13 @@ struct st_error_service {
 	void (*emit)(int nr, int flags, va_list args);
 };
 
+/* "mysql_backup_lock": what LOCK INSTANCE FOR BACKUP takes. kind: 0. On
+ * failure (non-zero) an error is raised in thd. */
+struct st_backup_lock_service {
+	char (*acquire)(struct st_thd *thd, int kind, unsigned long timeout_s);
+	char (*release)(struct st_thd *thd);
+};
+
 /* "component_sys_variable_register"; get_variable with "mysql_server" reads
  * any global variable as text. */
 struct st_sysvar_service {

@@ -139,9 +139,9 @@ static int copy_and_seal(struct sc_donor *d, struct sc_sql *sql,
 	set_phase(d, SC_DONOR_READY);
 	if (sc_donor_await(d, &d->heard.copied, -1, "copy", err) < 0 ||
 	    sc_donor_make_seal(d, sql, err) < 0 ||
-	    sc_donor_await(d, &d->heard.sealed, SEALED_MS, "seal", err) < 0 ||
-	    sc_sql_query(sql, NULL, "UNLOCK INSTANCE", err) < 0)
+	    sc_donor_await(d, &d->heard.sealed, SEALED_MS, "seal", err) < 0)
 		return -1;
+	sc_sql_unlock_backup(sql);
 	set_phase(d, SC_DONOR_SEALED);
 	if (sc_donor_await(d, &d->heard.redo_done, -1, "read the redo", err) <
 	    0)

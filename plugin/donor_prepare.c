@@ -136,15 +136,13 @@ int sc_donor_precheck(struct sc_donor *d, struct sc_sql *sql,
 
 /* ---- backup lock --------------------------------------------------------- */
 
-/* lock_wait_timeout is at least 1 s; a longer wait ends with a KILL too. */
 int sc_donor_lock_backup(struct sc_donor *d, struct sc_sql *sql,
 			 struct sc_err *err)
 {
-	if (sc_donor_check_cancel(d, err) < 0 ||
-	    sc_sql_queryf(sql, NULL, err, "SET SESSION lock_wait_timeout = %u",
-			  SC_MAX(d->request.ddl_timeout, 1u)) < 0)
+	if (sc_donor_check_cancel(d, err) < 0)
 		return -1;
-	return sc_sql_query(sql, NULL, "LOCK INSTANCE FOR BACKUP", err);
+	return sc_sql_lock_backup(sql, SC_MAX(d->request.ddl_timeout, 1u),
+				  err);
 }
 
 /* ---- DONOR_START --------------------------------------------------------- */

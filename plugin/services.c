@@ -37,6 +37,7 @@ static const struct {
 } wanted[] = {
 	{ "mysql_runtime_error", &sc_server.error },
 	{ "component_sys_variable_register", &sc_server.sysvar },
+	{ "mysql_backup_lock", &sc_server.backup_lock },
 	{ "clone_protocol", &protocol_table },
 	{ "pfs_plugin_table_v1", &sc_server.pfs_table },
 	{ "pfs_plugin_column_integer_v1", &sc_server.pfs_int },

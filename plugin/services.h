@@ -16,6 +16,7 @@ struct sc_services {
 	struct st_registry *registry;
 	struct st_error_service *error;
 	struct st_sysvar_service *sysvar;
+	struct st_backup_lock_service *backup_lock;
 	struct st_clone_protocol *protocol;
 	struct st_pfs_table_service *pfs_table;
 	struct st_pfs_int_service *pfs_int;

@@ -3,6 +3,7 @@
 #include "plugin/sql.h"
 
 #include "io/base/cleanup.h"
+#include "plugin/raise.h"
 #include "plugin/services.h"
 
 #include <errno.h>
@@ -332,6 +333,27 @@ int sc_sql_queryf(struct sc_sql *sql, struct sc_rows *rows, struct sc_err *err,
 		return sc_err_set(err, SC_ER_INTERNAL_ERROR,
 				  "statement too long: %.100s", query);
 	return sc_sql_query(sql, rows, query, err);
+}
+
+int sc_sql_lock_backup(struct sc_sql *sql, unsigned timeout_s,
+		       struct sc_err *err)
+{
+	struct st_thd *thd = sc_session_info_service()->get_thd(sql->session);
+	struct st_thd *previous = NULL;
+
+	sc_session_service()->attach(sql->session, &previous);
+	if (!sc_server.backup_lock->acquire(thd, 0, timeout_s))
+		return 0;
+	if (!sc_raised(thd, err))
+		sc_err_set(err, SC_ER_LOCK_WAIT_TIMEOUT,
+			   "Lock wait timeout exceeded; try restarting transaction");
+	return -1;
+}
+
+void sc_sql_unlock_backup(struct sc_sql *sql)
+{
+	sc_server.backup_lock->release(
+		sc_session_info_service()->get_thd(sql->session));
 }
 
 int sc_sql_u64(struct sc_sql *sql, const char *query, unsigned long long *ret,

@@ -51,6 +51,16 @@ int sc_sql_query(struct sc_sql *sql, struct sc_rows *rows, const char *query,
 int sc_sql_queryf(struct sc_sql *sql, struct sc_rows *rows, struct sc_err *err,
 		  const char *fmt, ...) __attribute__((format(printf, 4, 5)));
 
+/*
+ * Take or give back the instance's backup lock for this session; DDL of others
+ * waits. The statement LOCK INSTANCE is not allowed to sessions of plugins.
+ * Waits at most timeout_s seconds (1205), ends early by a KILL (1317).
+ * Closing the session gives it back too.
+ */
+int sc_sql_lock_backup(struct sc_sql *sql, unsigned timeout_s,
+		       struct sc_err *err);
+void sc_sql_unlock_backup(struct sc_sql *sql);
+
 /* The one value of a query of one row and one column, as an unsigned number;
  * anything else is an error. */
 int sc_sql_u64(struct sc_sql *sql, const char *query, unsigned long long *ret,
