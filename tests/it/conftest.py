@@ -10,14 +10,6 @@ sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 
 from leftovers import leftovers  # noqa: E402
 from sandbox import Sandbox  # noqa: E402
-from template import BUILD  # noqa: E402
-
-
-def need_ours():
-    """Skip when our plugin and daemon are not built."""
-    for name in ('mysql_clone.so', 'snapcloned'):
-        if not os.path.exists(os.path.join(BUILD, name)):
-            pytest.skip(f'{os.path.join(BUILD, name)} is not built')
 
 
 @pytest.fixture
@@ -30,5 +22,5 @@ def box(request):
         if found or request.session.testsfailed > failed_before:
             for server in sandbox.servers.values():
                 print(f'--- {server.name}: exits {server.exit_statuses()}\n{server.log_tail(15)}')
-    assert found == []
+        assert found == []
     assert leftovers(sandbox.base) == []

@@ -36,7 +36,8 @@ STOP_TIMEOUT_S = 60
 DEFAULTS = {
     'bind_address': '127.0.0.1', 'mysqlx': 'OFF', 'log_error_verbosity': 3, 'pid_file': 'mysqld.pid',
     'innodb_buffer_pool_size': '128M', 'innodb_redo_log_capacity': '100M', 'gtid_mode': 'ON',
-    'enforce_gtid_consistency': 'ON', 'log_bin': 'binlog', 'secure_file_priv': '', 'skip_replica_start': 'ON',
+    'enforce_gtid_consistency': 'ON', 'log_bin': 'binlog',
+    'secure_file_priv': '', 'skip_replica_start': 'ON',
     'character_set_server': 'utf8mb4', 'innodb_buffer_pool_load_at_startup': 'OFF',
     'innodb_buffer_pool_dump_at_shutdown': 'OFF',
 }
@@ -303,7 +304,7 @@ class Sandbox:
 
     def our_plugin(self):
         """(plugin_dir, daemon path): our build output, copied so that permissions of the tree do not matter."""
-        place = os.path.join(self.base, 'ours')
+        place = os.path.join(self.base, '.plugin')
         daemon = os.path.join(place, 'snapcloned')
         if not os.path.isdir(place):
             os.mkdir(place)
