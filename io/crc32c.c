@@ -95,8 +95,8 @@ HW static uint64_t shift_lane(uint64_t crc, uint32_t by)
 }
 
 /* Three lanes of `lane` bytes at s; c is the register before them. */
-HW static inline uint64_t three_lanes(uint64_t c, const uint8_t *s,
-				      size_t lane, uint32_t by)
+HW static inline uint64_t three_lanes(uint64_t c, const uint8_t *s, size_t lane,
+				      uint32_t by)
 {
 	uint64_t c1 = 0, c2 = 0;
 

@@ -119,7 +119,10 @@ int sc_page_spec_read(const void *page0, size_t len, struct sc_page_spec *ret,
 		return 1;
 	flags = sc_load_be32(p + OFF_FSP_FLAGS);
 	space = sc_load_be32(p + OFF_FSP_SPACE);
-	if (sc_page_no(p) || sc_page_type(p) != SC_PAGE_TYPE_FSP_HDR)
+	/* The page 0 that a new file is created with has no type yet. Source:
+	 * fil_create_tablespace() in fil/fil0fil.cc. */
+	if (sc_page_no(p) || (sc_page_type(p) != SC_PAGE_TYPE_FSP_HDR &&
+			      sc_page_type(p) != SC_PAGE_TYPE_ALLOCATED))
 		return sc_err_set(err, SC_ER_INTERNAL_ERROR,
 				  "not page 0 of a tablespace: page number %u, "
 				  "page type %u",
@@ -140,8 +143,7 @@ int sc_page_spec_read(const void *page0, size_t len, struct sc_page_spec *ret,
 		return sc_err_set(err, SC_ER_INTERNAL_ERROR,
 				  "page 0 of space %u is damaged: compressed "
 				  "page size %u above page size %u",
-				  space, ret->physical_size,
-				  ret->logical_size);
+				  space, ret->physical_size, ret->logical_size);
 	return 0;
 }
 
@@ -200,8 +202,8 @@ static enum sc_page_verdict check_compressed(const uint8_t *p, uint32_t size)
 	uint32_t original = sc_load_be16(p + OFF_FLUSH_LSN + 4);
 	uint32_t compressed = sc_load_be16(p + OFF_FLUSH_LSN + 6);
 
-	if (version < 1 || version > COMPRESSION_VERSION_MAX ||
-	    algorithm < 1 || algorithm > ALGORITHM_MAX)
+	if (version < 1 || version > COMPRESSION_VERSION_MAX || algorithm < 1 ||
+	    algorithm > ALGORITHM_MAX)
 		return SC_PAGE_BAD;
 	if (original < LOGICAL_MIN - OFF_DATA - TRAILER ||
 	    original > size - OFF_DATA)

@@ -28,6 +28,7 @@ enum {
 
 /* Page types. Source: storage/innobase/include/fil0fil.h. */
 enum sc_page_type {
+	SC_PAGE_TYPE_ALLOCATED = 0,
 	SC_PAGE_TYPE_FSP_HDR = 8,
 	SC_PAGE_TYPE_COMPRESSED = 14,
 	SC_PAGE_TYPE_ENCRYPTED = 15,
@@ -38,9 +39,9 @@ enum sc_page_type {
 /* What page 0 says about the pages of its tablespace. */
 struct sc_page_spec {
 	uint32_t physical_size; /* bytes on disk, 1 KiB to 64 KiB */
-	uint32_t logical_size;  /* bytes in memory, innodb_page_size */
-	bool compressed;        /* ROW_FORMAT=COMPRESSED (KEY_BLOCK_SIZE) */
-	bool encrypted;         /* pages may be encrypted */
+	uint32_t logical_size;	/* bytes in memory, innodb_page_size */
+	bool compressed;	/* ROW_FORMAT=COMPRESSED (KEY_BLOCK_SIZE) */
+	bool encrypted;		/* pages may be encrypted */
 	uint32_t space_id;
 	uint32_t flags; /* FSP flags as stored */
 };
@@ -58,10 +59,10 @@ int sc_page_spec_read(const void *page0, size_t len, struct sc_page_spec *ret,
 
 enum sc_page_verdict {
 	SC_PAGE_OK,
-	SC_PAGE_ZERO,      /* all zero bytes: never written, may be a hole */
+	SC_PAGE_ZERO,	   /* all zero bytes: never written, may be a hole */
 	SC_PAGE_UNCHECKED, /* page-compressed (type 14): header plausible */
 	SC_PAGE_ENCRYPTED, /* types 15-17: checksum is of the plain text */
-	SC_PAGE_BAD,       /* torn or damaged */
+	SC_PAGE_BAD,	   /* torn or damaged */
 };
 
 /*

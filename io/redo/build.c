@@ -26,9 +26,9 @@ struct sc_redo_build {
 	uint8_t encryption[SC_REDO_BLOCK];
 	int dirfd, fd; /* owned; fd of file `index`, -1 = none begun */
 	uint64_t index;
-	uint64_t base; /* LSN of the first block */
-	uint64_t room; /* LSN bytes per file */
-	uint64_t next; /* LSN behind the last complete block appended */
+	uint64_t base;	      /* LSN of the first block */
+	uint64_t room;	      /* LSN bytes per file */
+	uint64_t next;	      /* LSN behind the last complete block appended */
 	uint16_t partial_len; /* data length of a partial block at next */
 };
 
@@ -70,16 +70,17 @@ static int check_params(const struct sc_redo_build_params *p,
 
 static int check_empty(int dirfd, struct sc_err *err)
 {
-	CLEANUP_REDO_FILES struct sc_redo_files files = { 0 };
+	CLEANUP_REDO_FILES struct sc_redo_files files = {0};
 
 	if (sc_redo_files_list(dirfd, &files, err))
 		return -1;
 	if (!files.count)
 		return 0;
-	return sc_err_set(err, SC_ER_INTERNAL_ERROR,
-			  "cannot build redo: the directory has #ib_redo%" PRIu64
-			  " already",
-			  files.file[0].id);
+	return sc_err_set(
+		err, SC_ER_INTERNAL_ERROR,
+		"cannot build redo: the directory has #ib_redo%" PRIu64
+		" already",
+		files.file[0].id);
 }
 
 static void copy_params(struct sc_redo_build *b,
@@ -97,7 +98,8 @@ static void copy_params(struct sc_redo_build *b,
 	b->room = file_size - SC_REDO_FILE_HEADER;
 }
 
-int sc_redo_build_open(int redo_dirfd, const struct sc_redo_build_params *params,
+int sc_redo_build_open(int redo_dirfd,
+		       const struct sc_redo_build_params *params,
 		       struct sc_redo_build **ret, struct sc_err *err)
 {
 	uint64_t size = params->max_file_size ? params->max_file_size : SC_GIB;
@@ -137,8 +139,8 @@ static int open_file(struct sc_redo_build *b, int flags, struct sc_err *err)
 	char name[SC_REDO_NAME_SIZE];
 
 	sc_redo_file_name(b->index, name);
-	b->fd = openat(b->dirfd, name,
-		       O_RDWR | O_CLOEXEC | O_NOFOLLOW | flags, 0600);
+	b->fd = openat(b->dirfd, name, O_RDWR | O_CLOEXEC | O_NOFOLLOW | flags,
+		       0600);
 	if (b->fd < 0)
 		return fail(b, errno, err);
 	if (!flags)
@@ -153,12 +155,12 @@ static int open_file(struct sc_redo_build *b, int flags, struct sc_err *err)
 
 static int write_header(struct sc_redo_build *b, uint32_t flags)
 {
-	struct sc_redo_header header = { .format = SC_REDO_FORMAT,
-					 .uuid = b->params.uuid,
-					 .start_lsn = file_start(b),
-					 .flags = flags };
+	struct sc_redo_header header = {.format = SC_REDO_FORMAT,
+					.uuid = b->params.uuid,
+					.start_lsn = file_start(b),
+					.flags = flags};
 	uint64_t slot = b->index ? 0 : b->params.checkpoint_lsn;
-	uint8_t blocks[SC_REDO_FILE_HEADER] = { 0 };
+	uint8_t blocks[SC_REDO_FILE_HEADER] = {0};
 
 	memcpy(header.creator, b->creator, sizeof(b->creator));
 	sc_redo_header_encode(&header, blocks);
@@ -300,8 +302,8 @@ int sc_redo_build_append(struct sc_redo_build *b, uint64_t lsn,
 
 uint64_t sc_redo_build_lsn(const struct sc_redo_build *b)
 {
-	return b->partial_len ? b->next + b->partial_len :
-				sc_redo_normal_lsn(b->next);
+	return b->partial_len ? b->next + b->partial_len
+			      : sc_redo_normal_lsn(b->next);
 }
 
 static int check_end(const struct sc_redo_build *b, uint64_t end_lsn,
@@ -346,7 +348,8 @@ static int write_last(struct sc_redo_build *b, uint64_t end_lsn,
 				  offset_of(b, lsn));
 		if (n < 0)
 			return fail(b, (int)-n, err);
-		if (n != SC_REDO_BLOCK || sc_redo_block_cut(block, lsn, end_lsn))
+		if (n != SC_REDO_BLOCK ||
+		    sc_redo_block_cut(block, lsn, end_lsn))
 			return bad_block(SC_REDO_TORN, lsn, err);
 	}
 	rc = sc_pwrite_full(b->fd, block, sizeof(block), offset_of(b, lsn));

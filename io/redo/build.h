@@ -35,7 +35,8 @@ struct sc_redo_build;
 
 /* redo_dirfd: borrowed, duplicated. params: borrowed for the call. Returns 0
  * or -1 (a parameter out of range, the directory not empty, I/O). */
-int sc_redo_build_open(int redo_dirfd, const struct sc_redo_build_params *params,
+int sc_redo_build_open(int redo_dirfd,
+		       const struct sc_redo_build_params *params,
 		       struct sc_redo_build **ret, struct sc_err *err);
 
 /* Close without finishing; the files stay and are no valid redo log. NULL is

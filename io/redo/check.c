@@ -58,7 +58,8 @@ static int check_header(const struct sc_redo_file *file, uint32_t uuid,
 	if (h->format != SC_REDO_FORMAT)
 		return bad_file(err, file, "has format %u", h->format);
 	if (h->uuid != uuid)
-		return bad_file(err, file, "has uuid %u, not %u", h->uuid, uuid);
+		return bad_file(err, file, "has uuid %u, not %u", h->uuid,
+				uuid);
 	if (h->start_lsn % SC_REDO_BLOCK || h->start_lsn < SC_REDO_START_LSN)
 		return bad_file(err, file, "starts at LSN %" PRIu64,
 				h->start_lsn);
@@ -156,7 +157,8 @@ static int check_first(const uint8_t *block, uint64_t checkpoint,
 				  b.first_rec_group > b.data_len))
 		return sc_err_set(err, SC_ER_INTERNAL_ERROR,
 				  "the redo block of the checkpoint at LSN "
-				  "%" PRIu64 " has its first record group at %u",
+				  "%" PRIu64
+				  " has its first record group at %u",
 				  checkpoint, b.first_rec_group);
 	return 0;
 }
@@ -170,8 +172,8 @@ static int scan_file(int fd, const struct sc_redo_file *file, uint8_t *buf,
 	enum sc_redo_verdict stop = SC_REDO_FULL;
 
 	while (*pos < end && stop == SC_REDO_FULL) {
-		uint64_t off = SC_REDO_FILE_HEADER + *pos -
-			       file->header.start_lsn;
+		uint64_t off =
+			SC_REDO_FILE_HEADER + *pos - file->header.start_lsn;
 		size_t want = SC_MIN((uint64_t)RUN, end - *pos), full;
 		ssize_t n = sc_pread_full(fd, buf, want, off);
 
@@ -204,8 +206,8 @@ static int open_file(int dirfd, const struct sc_redo_file *file,
 	sc_redo_file_name(file->id, name);
 	fd = openat(dirfd, name, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
 	return fd < 0 ? sc_err_sys(err, SC_ER_CLONE_OS, errno,
-				   "cannot open redo file %s", name) :
-			fd;
+				   "cannot open redo file %s", name)
+		      : fd;
 }
 
 static int scan(int dirfd, const struct sc_redo_files *files,
@@ -238,7 +240,7 @@ static int scan(int dirfd, const struct sc_redo_files *files,
 int sc_redo_check(int redo_dirfd, uint64_t checkpoint_lsn, uint64_t end_lsn,
 		  struct sc_err *err)
 {
-	CLEANUP_REDO_FILES struct sc_redo_files files = { 0 };
+	CLEANUP_REDO_FILES struct sc_redo_files files = {0};
 	const struct sc_redo_file *newest;
 	uint64_t end = 0;
 

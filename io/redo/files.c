@@ -82,8 +82,8 @@ static struct sc_redo_file *new_entry(struct sc_redo_files *files)
 static int add_file(struct sc_redo_files *files, int dirfd, const char *name,
 		    uint64_t id)
 {
-	CLEANUP_CLOSE int fd = openat(dirfd, name,
-				      O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+	CLEANUP_CLOSE int fd =
+		openat(dirfd, name, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
 	struct sc_redo_file *entry;
 	int rc;
 
@@ -125,8 +125,7 @@ static int add_name(struct sc_redo_files *files, int dirfd, const char *name)
 	return 0;
 }
 
-int sc_redo_files_list(int dirfd, struct sc_redo_files *ret,
-		       struct sc_err *err)
+int sc_redo_files_list(int dirfd, struct sc_redo_files *ret, struct sc_err *err)
 {
 	/* A descriptor of its own: the offset of dirfd is the caller's. */
 	int own = openat(dirfd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
@@ -134,7 +133,7 @@ int sc_redo_files_list(int dirfd, struct sc_redo_files *ret,
 	struct dirent *entry;
 	int rc = 0;
 
-	*ret = (struct sc_redo_files){ 0 };
+	*ret = (struct sc_redo_files){0};
 	if (!dir) {
 		rc = errno;
 		if (own >= 0)
@@ -161,7 +160,7 @@ int sc_redo_files_list(int dirfd, struct sc_redo_files *ret,
 uint64_t sc_redo_file_checkpoint(const struct sc_redo_file *file,
 				 bool *ret_torn)
 {
-	static const uint32_t slots[] = { SC_REDO_SLOT1, SC_REDO_SLOT2 };
+	static const uint32_t slots[] = {SC_REDO_SLOT1, SC_REDO_SLOT2};
 	uint64_t best = 0, lsn;
 
 	for (size_t i = 0; i < SC_ARRAY_SIZE(slots); i++) {

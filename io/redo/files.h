@@ -18,7 +18,7 @@ struct sc_redo_file {
 	uint64_t id;
 	uint64_t size; /* bytes */
 	struct sc_redo_header header;
-	bool header_ok; /* readable with a right crc */
+	bool header_ok;			     /* readable with a right crc */
 	uint8_t blocks[SC_REDO_FILE_HEADER]; /* the four header blocks */
 };
 
@@ -26,7 +26,7 @@ struct sc_redo_files {
 	struct sc_redo_file *file; /* owned, ascending ids */
 	size_t count;
 	uint64_t spare_bytes; /* sum of the sizes of #ib_redo<N>_tmp */
-	bool changed; /* a file vanished or changed while being read */
+	bool changed;	      /* a file vanished or changed while being read */
 };
 
 void sc_redo_files_free(struct sc_redo_files *files);
@@ -69,8 +69,9 @@ static inline bool sc_redo_file_holds(const struct sc_redo_file *file,
 	       lsn < sc_redo_file_end(file);
 }
 
-/* The newest valid checkpoint of one file: inside that file; 0 = none. *ret_torn
- * is set when a slot had a wrong crc (the other one then counts alone). */
+/* The newest valid checkpoint of one file: inside that file; 0 = none.
+ * *ret_torn is set when a slot had a wrong crc (the other one then counts
+ * alone). */
 uint64_t sc_redo_file_checkpoint(const struct sc_redo_file *file,
 				 bool *ret_torn);
 

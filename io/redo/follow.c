@@ -67,7 +67,7 @@ static int other_log(struct sc_redo_follow *f, uint32_t uuid,
 static int take_file(struct sc_redo_follow *f, uint64_t id, struct sc_err *err)
 {
 	char name[SC_REDO_NAME_SIZE];
-	struct sc_redo_file file = { .id = id };
+	struct sc_redo_file file = {.id = id};
 	int rc;
 
 	sc_redo_file_name(id, name);
@@ -98,8 +98,8 @@ static int take_file(struct sc_redo_follow *f, uint64_t id, struct sc_err *err)
 /* What a listing without a file for `next` means. */
 enum absence { NOT_YET, RECYCLED, BEYOND, UNSURE };
 
-static enum absence why_absent(const struct sc_redo_files *files,
-			       uint64_t next, uint64_t *ret_oldest)
+static enum absence why_absent(const struct sc_redo_files *files, uint64_t next,
+			       uint64_t *ret_oldest)
 {
 	uint64_t oldest = UINT64_MAX, end = 0;
 	bool unsure = files->changed || !files->count;
@@ -129,7 +129,7 @@ static enum absence why_absent(const struct sc_redo_files *files,
 static int look(struct sc_redo_follow *f, enum absence *ret_why,
 		uint64_t *ret_oldest, struct sc_err *err)
 {
-	CLEANUP_REDO_FILES struct sc_redo_files files = { 0 };
+	CLEANUP_REDO_FILES struct sc_redo_files files = {0};
 
 	if (sc_redo_files_list(f->dirfd, &files, err))
 		return -1;
@@ -233,7 +233,7 @@ void sc_redo_follow_free(struct sc_redo_follow *f)
  * recycled. Let go of it in the latter case. */
 static int recheck_file(struct sc_redo_follow *f, struct sc_err *err)
 {
-	struct sc_redo_file file = { 0 };
+	struct sc_redo_file file = {0};
 	int rc = sc_redo_file_read(f->fd, &file);
 
 	if (rc < 0)
@@ -328,12 +328,12 @@ int sc_redo_follow_read(struct sc_redo_follow *f, void *buf, size_t cap,
 	if (n < 0)
 		return sc_err_sys(err, SC_ER_CLONE_OS, (int)-n,
 				  "cannot read redo at LSN %" PRIu64, f->next);
-	full = n < SC_REDO_BLOCK ?
-		       0 :
-		       sc_redo_blocks_judge(buf, (size_t)n / SC_REDO_BLOCK,
-					    f->next, &stop) *
-			       SC_REDO_BLOCK;
-	*run = (struct sc_redo_run){ .lsn = f->next, .len = full };
+	full = n < SC_REDO_BLOCK
+		       ? 0
+		       : sc_redo_blocks_judge(buf, (size_t)n / SC_REDO_BLOCK,
+					      f->next, &stop) *
+				 SC_REDO_BLOCK;
+	*run = (struct sc_redo_run){.lsn = f->next, .len = full};
 	advance(f, full, full == want);
 	if (stop == SC_REDO_PARTIAL)
 		keep_partial(f, (uint8_t *)buf + full);
@@ -344,8 +344,8 @@ int sc_redo_follow_read(struct sc_redo_follow *f, void *buf, size_t cap,
 
 uint64_t sc_redo_follow_lsn(const struct sc_redo_follow *f)
 {
-	return f->partial_len ? f->next + f->partial_len :
-				sc_redo_normal_lsn(f->next);
+	return f->partial_len ? f->next + f->partial_len
+			      : sc_redo_normal_lsn(f->next);
 }
 
 int sc_redo_follow_partial(const struct sc_redo_follow *f,

@@ -25,7 +25,8 @@ enum {
 static const uint32_t blocks_per_epoch = 1u << 30; /* LOG_BLOCK_MAX_NO */
 static const uint32_t flush_bit = 1u << 31; /* LOG_BLOCK_FLUSH_BIT_MASK */
 static const uint16_t encrypt_bit = 0x8000; /* LOG_BLOCK_ENCRYPT_BIT_MASK */
-static const uint32_t no_checksum_magic = 0xdeadbeef; /* LOG_NO_CHECKSUM_MAGIC */
+static const uint32_t no_checksum_magic =
+	0xdeadbeef; /* LOG_NO_CHECKSUM_MAGIC */
 
 static bool crc_ok(const uint8_t *block)
 {
@@ -124,15 +125,14 @@ enum sc_redo_verdict sc_redo_block_judge(const uint8_t *block, uint64_t lsn,
 	if (b.encrypted)
 		return SC_REDO_ENCRYPTED;
 	if (!crc_ok(block))
-		return sc_load_be32(block + BLOCK_CRC) == no_checksum_magic ?
-			       SC_REDO_UNSUMMED :
-			       SC_REDO_TORN;
+		return sc_load_be32(block + BLOCK_CRC) == no_checksum_magic
+			       ? SC_REDO_UNSUMMED
+			       : SC_REDO_TORN;
 	if (b.data_len == SC_REDO_BLOCK)
 		return SC_REDO_FULL;
-	return b.data_len >= SC_REDO_BLOCK_HEADER &&
-			       b.data_len < SC_REDO_BLOCK ?
-		       SC_REDO_PARTIAL :
-		       SC_REDO_TORN;
+	return b.data_len >= SC_REDO_BLOCK_HEADER && b.data_len < SC_REDO_BLOCK
+		       ? SC_REDO_PARTIAL
+		       : SC_REDO_TORN;
 }
 
 size_t sc_redo_blocks_judge(const uint8_t *blocks, size_t count, uint64_t lsn,

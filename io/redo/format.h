@@ -102,9 +102,9 @@ static inline uint64_t sc_redo_normal_lsn(uint64_t lsn)
 
 /* Header of a data block, and what it must be for its LSN. */
 struct sc_redo_block {
-	uint32_t number; /* 1 + lsn / 512 % 2^30 */
-	uint32_t epoch;	 /* 1 + lsn / 512 / 2^30 */
-	uint16_t data_len; /* bytes used, header included; 512 = full */
+	uint32_t number;	  /* 1 + lsn / 512 % 2^30 */
+	uint32_t epoch;		  /* 1 + lsn / 512 / 2^30 */
+	uint16_t data_len;	  /* bytes used, header included; 512 = full */
 	uint16_t first_rec_group; /* 0 = no record group starts here */
 	bool encrypted;
 };

@@ -54,11 +54,11 @@ static void put(int fd, const void *p, size_t len, uint64_t off)
 static void write_header(struct redo_fixture *fx, int fd, uint64_t start,
 			 uint32_t flags, uint32_t format, uint32_t uuid)
 {
-	struct sc_redo_header h = { .format = format,
-				    .uuid = uuid,
-				    .start_lsn = start,
-				    .creator = "MySQL 9.7.4",
-				    .flags = flags };
+	struct sc_redo_header h = {.format = format,
+				   .uuid = uuid,
+				   .start_lsn = start,
+				   .creator = "MySQL 9.7.4",
+				   .flags = flags};
 	uint8_t block[SC_REDO_BLOCK];
 
 	(void)fx;
@@ -100,7 +100,7 @@ static void new_file(struct redo_fixture *fx, uint64_t start)
 void redo_fixture_open_at(struct redo_fixture *fx, uint64_t file_size,
 			  uint64_t start_lsn)
 {
-	*fx = (struct redo_fixture){ .file_size = file_size, .fd = -1 };
+	*fx = (struct redo_fixture){.file_size = file_size, .fd = -1};
 	fx->dirfd = redo_fixture_mkdir(fx->dir);
 	new_file(fx, start_lsn);
 	fx->lsn = start_lsn + SC_REDO_BLOCK_HEADER;
@@ -129,10 +129,10 @@ static uint8_t byte_at(const struct redo_fixture *fx, uint64_t lsn)
 void redo_fixture_block(const struct redo_fixture *fx, uint64_t lsn,
 			uint64_t end, uint8_t *block)
 {
-	uint32_t len = end - lsn >= SC_REDO_BLOCK ? SC_REDO_BLOCK :
-						    (uint32_t)(end - lsn);
-	uint32_t last = SC_MIN(len, (uint32_t)SC_REDO_BLOCK -
-					    SC_REDO_BLOCK_TRAILER);
+	uint32_t len = end - lsn >= SC_REDO_BLOCK ? SC_REDO_BLOCK
+						  : (uint32_t)(end - lsn);
+	uint32_t last =
+		SC_MIN(len, (uint32_t)SC_REDO_BLOCK - SC_REDO_BLOCK_TRAILER);
 	uint16_t group = (uint16_t)(SC_REDO_BLOCK_HEADER +
 				    lsn / SC_REDO_BLOCK * 7 % 400);
 
@@ -186,8 +186,8 @@ void redo_fixture_checkpoint(struct redo_fixture *fx, uint64_t lsn)
 		(void)rc;
 		if (sc_redo_file_holds(&file, lsn))
 			put(fd, block, sizeof(block),
-			    fx->checkpoints % 2 ? SC_REDO_SLOT2 :
-						  SC_REDO_SLOT1);
+			    fx->checkpoints % 2 ? SC_REDO_SLOT2
+						: SC_REDO_SLOT1);
 		close(fd);
 	}
 	fx->checkpoints++;

@@ -13,16 +13,16 @@
 enum { FX_UUID = 0x5eed1234, FX_START = 8192 };
 
 struct redo_fixture {
-	char dir[64];	    /* removed by redo_fixture_close() */
+	char dir[64]; /* removed by redo_fixture_close() */
 	int dirfd;
-	uint64_t file_size; /* bytes of each new file */
+	uint64_t file_size;    /* bytes of each new file */
 	uint64_t first_id, id; /* oldest and newest file in use */
-	uint64_t start;	    /* of the newest file */
-	uint64_t lsn;	    /* end of the log, never at a block boundary */
-	uint64_t seed;	    /* another seed, another log */
-	int fd;		    /* newest file */
+	uint64_t start;	       /* of the newest file */
+	uint64_t lsn;	       /* end of the log, never at a block boundary */
+	uint64_t seed;	       /* another seed, another log */
+	int fd;		       /* newest file */
 	unsigned checkpoints;
-	bool encrypt;	    /* set the encryption bit on what is written */
+	bool encrypt; /* set the encryption bit on what is written */
 };
 
 void redo_fixture_open(struct redo_fixture *fx, uint64_t file_size);

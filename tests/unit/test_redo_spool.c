@@ -53,14 +53,13 @@ static void first_in_first_out(void **state)
 
 	(void)state;
 	fill(in, 8192, sizeof(in));
-	assert_int_equal(sc_redo_spool_read(fx->s, out, 512, 0, &lsn, &ended,
-					    &err),
-			 0);
+	assert_int_equal(
+		sc_redo_spool_read(fx->s, out, 512, 0, &lsn, &ended, &err), 0);
 	assert_false(ended);
 	assert_int_equal(sc_redo_spool_append(fx->s, 8192, in, 4096, &err), 0);
-	assert_int_equal(sc_redo_spool_read(fx->s, out, 512, 0, &lsn, &ended,
-					    &err),
-			 512);
+	assert_int_equal(
+		sc_redo_spool_read(fx->s, out, 512, 0, &lsn, &ended, &err),
+		512);
 	assert_int_equal(lsn, 8192);
 	assert_memory_equal(out, in, 512);
 	sc_redo_spool_stats(fx->s, &st);
@@ -72,9 +71,9 @@ static void first_in_first_out(void **state)
 	assert_int_equal(lsn, 8704);
 	assert_false(ended);
 	assert_memory_equal(out, in + 512, 3584);
-	assert_int_equal(sc_redo_spool_read(fx->s, out, 512, 1000, &lsn, &ended,
-					    &err),
-			 0);
+	assert_int_equal(
+		sc_redo_spool_read(fx->s, out, 512, 1000, &lsn, &ended, &err),
+		0);
 	assert_true(ended);
 	close_spool(fx);
 }
@@ -94,9 +93,9 @@ static void refusals(void **state)
 			 -1);
 	assert_non_null(strstr(err.msg, "LSN 8192 does not follow LSN 8704"));
 	err = (struct sc_err)SC_ERR_INIT;
-	assert_int_equal(sc_redo_spool_append(fx->s, 8704, data, sizeof(data),
-					      &err),
-			 -1);
+	assert_int_equal(
+		sc_redo_spool_append(fx->s, 8704, data, sizeof(data), &err),
+		-1);
 	assert_int_equal(err.code, SC_ER_CLONE_DISK_SPACE);
 	assert_non_null(strstr(err.msg, "recipient is too slow"));
 	sc_redo_spool_end(fx->s);
@@ -116,9 +115,8 @@ static void wait_ends_in_time(void **state)
 	bool ended;
 
 	(void)state;
-	assert_int_equal(sc_redo_spool_read(fx->s, out, 512, 50, &lsn, &ended,
-					    &err),
-			 0);
+	assert_int_equal(
+		sc_redo_spool_read(fx->s, out, 512, 50, &lsn, &ended, &err), 0);
 	assert_in_range(sc_now_ms() - start, 45, 900);
 	close_spool(fx);
 }
@@ -137,16 +135,16 @@ static void abort_wakes_the_reader(void **state)
 {
 	struct fixture *fx = open_spool(64 << 10);
 	struct sc_err err = SC_ERR_INIT;
-	uint8_t out[512] = { 0 };
+	uint8_t out[512] = {0};
 	pthread_t thread;
 	uint64_t lsn;
 	bool ended;
 
 	(void)state;
 	pthread_create(&thread, NULL, aborter, fx->s);
-	assert_int_equal(sc_redo_spool_read(fx->s, out, 512, 60000, &lsn,
-					    &ended, &err),
-			 -1);
+	assert_int_equal(
+		sc_redo_spool_read(fx->s, out, 512, 60000, &lsn, &ended, &err),
+		-1);
 	assert_int_equal(err.code, SC_ER_QUERY_INTERRUPTED);
 	assert_string_equal(err.msg, "killed");
 	pthread_join(thread, NULL);
