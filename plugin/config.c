@@ -44,7 +44,7 @@ static void *collect_main(void *arg)
 		return NULL;
 	if (list_query(
 		    sql,
-		    "SELECT LOWER(variable_name), variable_value FROM performance_schema.global_variables WHERE variable_name IN ('version', 'version_compile_machine', 'version_compile_os', 'character_set_server', 'character_set_filesystem', 'collation_server', 'innodb_page_size', 'innodb_data_file_path') ORDER BY 1",
+		    "SELECT LOWER(variable_name), variable_value FROM performance_schema.global_variables WHERE variable_name IN ('version', 'version_compile_machine', 'version_compile_os', 'character_set_server', 'character_set_filesystem', 'collation_server', 'innodb_page_size', 'innodb_data_file_path', 'server_uuid') ORDER BY 1",
 		    &job->config->variables, job->err) == 0 &&
 	    list_query(
 		    sql,

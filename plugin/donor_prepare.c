@@ -8,6 +8,7 @@
 
 #include "io/base/cleanup.h"
 #include "io/base/num.h"
+#include "plugin/raise.h"
 #include "plugin/services.h"
 
 #include <errno.h>
@@ -32,8 +33,8 @@ static int check_redo_on(struct sc_sql *sql, struct sc_err *err)
 	if (value && !strcasecmp(value, "ON"))
 		return 0;
 	return sc_err_set(
-		err, SC_ER_INTERNAL_ERROR,
-		"redo logging is disabled on the donor; run ALTER INSTANCE ENABLE INNODB REDO_LOG and clone again");
+		err, SC_ER_INNODB_REDO_DISABLED,
+		"Cannot perform operation as InnoDB redo logging is disabled. Please retry after enabling redo log with ALTER INSTANCE");
 }
 
 /* "a, b, c and 4 more" from the first column. */

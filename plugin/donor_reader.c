@@ -20,6 +20,8 @@ static int on_ready(struct sc_donor *d, struct sc_dec *dec)
 	if (sc_ctl_get_donor_ready(dec, &d->state.ready) < 0)
 		return -1;
 	d->heard.ready = true;
+	if (d->request.local)
+		sc_status_copying(1, d->state.ready.bytes);
 	return 0;
 }
 

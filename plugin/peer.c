@@ -138,12 +138,17 @@ static int command(struct sc_peer *peer, uint8_t nr, const char *what,
 	return 0;
 }
 
+/* The stock plugin hangs up on a command it does not know (or, if it cared to,
+ * would answer 3863). */
 static int stock_donor(struct sc_peer *peer, struct sc_err *err)
 {
-	peer->broken = true; /* it waits for its own commands */
+	peer->broken = true;
+	if (thd_killed(peer->thd))
+		return -1;
+	*err = (struct sc_err)SC_ERR_INIT;
 	return sc_err_set(
 		err, SC_ER_CLONE_DONOR,
-		"the donor runs MySQL's own clone plugin; UNINSTALL PLUGIN clone and install snapclone's mysql_clone.so there");
+		"the donor does not answer as snapclone does; if it runs MySQL's own clone plugin, UNINSTALL PLUGIN clone and install snapclone's mysql_clone.so there");
 }
 
 int sc_peer_hello(struct sc_peer *peer, struct sc_err *err)
@@ -158,7 +163,7 @@ int sc_peer_hello(struct sc_peer *peer, struct sc_err *err)
 	rc = exchange(peer, SC_COM_HELLO, &enc, &reply, err);
 	sc_enc_free(&enc);
 	if (rc < 0)
-		return -1;
+		return stock_donor(peer, err);
 	if (reply.code == SC_COM_ERROR)
 		return reply.error_no == SC_ER_CLONE_PROTOCOL ?
 			       stock_donor(peer, err) :

@@ -12,7 +12,7 @@
 /* Error numbers of mysqld that are not the plugin's own (err.h has those). */
 enum {
 	SC_ER_CANT_CREATE_DB = 1006,
-	SC_ER_CLONE_NETWORK_PACKET = 3957,
+	SC_ER_INNODB_REDO_DISABLED = 3983,
 };
 
 /* What the client gets, as the stock plugin wraps a donor's error. */

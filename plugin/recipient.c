@@ -38,6 +38,7 @@ struct recipient {
 	struct sc_target target;
 	bool target_made;
 	struct sc_com_config own;
+	char donor_uuid[SC_UUID_LEN + 1];
 	struct sc_com_state state; /* of the donor, last polled */
 	uint64_t polled_ms;
 	bool started;     /* the daemon has a job */
@@ -57,6 +58,8 @@ static int compare_servers(struct recipient *r, struct sc_err *err)
 	    sc_config_collect(&r->own, err) < 0)
 		return -1;
 	sc_server_variable("plugin_dir", plugin_dir, sizeof(plugin_dir));
+	snprintf(r->donor_uuid, sizeof(r->donor_uuid), "%s",
+		 sc_config_variable(&theirs, "server_uuid") ?: "");
 	return sc_config_compare(&theirs, &r->own, plugin_dir, err);
 }
 
@@ -222,6 +225,7 @@ static int send_start(struct recipient *r, bool tls, struct sc_err *err)
 	explicit_bzero(m.key, sizeof(m.key));
 	explicit_bzero(r->state.key, sizeof(r->state.key));
 	r->started = true;
+	sc_status_copying(1, r->state.bytes);
 	return sc_link_send(&r->link, SC_CTL_RECIPIENT_START, &enc, fds, 2,
 			    err);
 }
@@ -243,9 +247,28 @@ static int agree(struct recipient *r, bool *ret_tls, struct sc_err *err)
 	return decide_tls(r, ret_tls, err);
 }
 
+/* As stock: the donor refuses a recipient that would overwrite it. */
+static int check_loopback(struct recipient *r, struct sc_err *err)
+{
+	const char *own = sc_config_variable(&r->own, "server_uuid");
+
+	if (!own || strcmp(own, r->donor_uuid))
+		return 0;
+	return sc_err_set(
+		err, SC_ER_CLONE_DONOR,
+		"%d : Clone cannot use loop back connection while cloning into current data directory.",
+		SC_ER_CLONE_LOOPBACK);
+}
+
 static int prepare(struct recipient *r, const char *data_dir,
 		   struct sc_err *err)
 {
+	if (!data_dir && check_loopback(r, err) < 0)
+		return -1;
+	if (!data_dir)
+		return sc_err_set(
+			err, SC_ER_INTERNAL_ERROR,
+			"this release of snapclone does not replace a server's own data; nothing was changed; add DATA DIRECTORY");
 	if (sc_target_make(&r->target, data_dir, err) < 0)
 		return -1;
 	r->target_made = true;
@@ -388,12 +411,6 @@ int sc_clone_instance(struct st_thd *thd, const char *host, unsigned port,
 
 	if (sc_donor_check_valid(host, port, &err) < 0)
 		return sc_raise_result(thd, &err);
-	if (!data_dir) {
-		sc_err_set(
-			&err, SC_ER_INTERNAL_ERROR,
-			"this release of snapclone does not replace a server's own data; nothing was changed; add DATA DIRECTORY");
-		return sc_raise_result(thd, &err);
-	}
 	snprintf(r.donor, sizeof(r.donor), "%.255s:%u", host, port);
 	if (sc_status_begin(thd_get_thread_id(thd), r.donor, data_dir, &err) <
 	    0)

@@ -153,6 +153,16 @@ void sc_status_progress(const struct sc_ctl_progress *p)
 	}
 }
 
+void sc_status_copying(uint32_t threads, uint64_t bytes)
+{
+	sc_status_progress(&(struct sc_ctl_progress){
+		.stage = SC_STAGE_FILE_COPY,
+		.state = SC_STATE_IN_PROGRESS,
+		.threads = threads,
+		.estimate = bytes,
+	});
+}
+
 /* The server prints a set with one UUID per line; sets travel without. */
 static char *gtid_lines(const char *set)
 {

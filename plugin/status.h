@@ -55,6 +55,8 @@ void sc_status_unload(void);
  */
 int sc_status_begin(unsigned long pid, const char *source,
 		    const char *destination, struct sc_err *err);
+/* The copy of files begins; `bytes` is the estimate. */
+void sc_status_copying(uint32_t threads, uint64_t bytes);
 /* Bytes and stage, from the daemon. */
 void sc_status_progress(const struct sc_ctl_progress *progress);
 /* Position and GTIDs of the finished clone. */
