@@ -6,6 +6,7 @@ must start on a stock server, be scanned to exactly E and hold every row acknowl
 and 64 MiB of redo capacity, so that files are recycled under the follower.
 """
 import fnmatch
+import glob
 import json
 import os
 import shutil
@@ -17,8 +18,7 @@ import pytest
 
 TREE = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 SOURCES = ['tests/it/redo_follow_main.c', 'io/crc32c.c', 'io/pages.c', 'io/page_legacy.c', 'io/base/err.c',
-           'io/base/fdio.c'] + ['io/redo/' + n for n in ('format.c', 'files.c', 'checkpoint.c', 'follow.c',
-                                                         'spool.c', 'build.c', 'check.c')]
+           'io/base/fdio.c'] + sorted(glob.glob('io/redo/*.c', root_dir=TREE))
 SKIP = ('#*', 'binlog.*', 'ibtmp1', 'auto.cnf', '*.pem', '*.pid', '*.sock', 'mysqld-auto.cnf', '*-bin.*', 'undo_*.log')
 TABLESPACES = ('*.ibd', '*.ibu', 'undo_*', 'ibdata*')
 WRITERS = 4
