@@ -70,6 +70,9 @@ enum sc_page_verdict {
  * Plain pages: the low word of the LSN twice, and the crc32 checksum, twice;
  * the older algorithms "none" and "innodb" and the crc32 of big-endian
  * machines are accepted as the server accepts them with its default setting.
+ * BAD also means an encrypted or page-compressed type where the spec has no
+ * such pages (one flipped bit makes them): on a running server read the spec
+ * again before believing it, ALTER TABLE may have switched encryption on.
  * Source: BlockReporter::is_corrupted() in buf/checksum.cc.
  */
 enum sc_page_verdict sc_page_check(const struct sc_page_spec *spec,

@@ -1,47 +1,22 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
-/*
- * The builder. File i covers `room` bytes of LSN from base + i * room, so the
- * place of every block is known when it arrives. A file gets its header when
- * the next one is begun (flag FULL) or at the end.
- */
+/* The builder: judges what arrives, knows where the log ends. */
 #include "io/redo/build.h"
 
 #include "io/base/cleanup.h"
-#include "io/base/fdio.h"
 #include "io/redo/files.h"
+#include "io/redo/out.h"
 
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
-#include <stdio.h>
-#include <sys/stat.h>
 
-/* Room behind E in the last file, so that the server's first writes after
- * recovery need no new file. */
-enum { SLACK = 1 << 20, DEFAULT_MODE = 0640, PAGE_MIN = 4096 };
+enum { DEFAULT_MODE = 0640, PAGE_MIN = 4096 };
 
 struct sc_redo_build {
-	struct sc_redo_build_params params; /* creator, block: our copies */
-	char creator[SC_REDO_CREATOR_MAX + 1];
-	uint8_t encryption[SC_REDO_BLOCK];
-	int dirfd, fd; /* owned; fd of file `index`, -1 = none begun */
-	uint64_t index;
-	uint64_t base;	      /* LSN of the first block */
-	uint64_t room;	      /* LSN bytes per file */
+	struct sc_redo_out out;
 	uint64_t next;	      /* LSN behind the last complete block appended */
 	uint16_t partial_len; /* data length of a partial block at next */
 };
-
-static uint64_t file_start(const struct sc_redo_build *b)
-{
-	return b->base + b->index * b->room;
-}
-
-static int fail(struct sc_redo_build *b, int sys_errno, struct sc_err *err)
-{
-	return sc_err_sys(err, SC_ER_CLONE_OS, sys_errno,
-			  "cannot write redo file #ib_redo%" PRIu64, b->index);
-}
 
 static int bad_param(struct sc_err *err, const char *what, uint64_t value)
 {
@@ -83,19 +58,25 @@ static int check_empty(int dirfd, struct sc_err *err)
 		files.file[0].id);
 }
 
-static void copy_params(struct sc_redo_build *b,
-			const struct sc_redo_build_params *p,
-			uint64_t file_size)
+static struct sc_redo_build *new_build(const struct sc_redo_build_params *p,
+				       uint64_t file_size)
 {
-	b->params = *p;
-	b->params.mode = p->mode ? p->mode : DEFAULT_MODE;
-	b->params.max_file_size = file_size;
-	memcpy(b->creator, p->creator, strlen(p->creator));
-	b->params.creator = b->creator;
-	if (p->encryption_block)
-		memcpy(b->encryption, p->encryption_block, SC_REDO_BLOCK);
-	b->base = b->next = sc_redo_align(p->checkpoint_lsn);
-	b->room = file_size - SC_REDO_FILE_HEADER;
+	struct sc_redo_build *b = calloc(1, sizeof(*b));
+
+	if (!b)
+		return NULL;
+	b->next = sc_redo_align(p->checkpoint_lsn);
+	b->out = (struct sc_redo_out){.dirfd = -1,
+				      .fd = -1,
+				      .base = b->next,
+				      .max_size = file_size,
+				      .uuid = p->uuid,
+				      .checkpoint = p->checkpoint_lsn,
+				      .uid = p->uid,
+				      .gid = p->gid,
+				      .mode = p->mode ? p->mode : DEFAULT_MODE};
+	memcpy(b->out.creator, p->creator, strlen(p->creator));
+	return b;
 }
 
 int sc_redo_build_open(int redo_dirfd,
@@ -103,23 +84,22 @@ int sc_redo_build_open(int redo_dirfd,
 		       struct sc_redo_build **ret, struct sc_err *err)
 {
 	uint64_t size = params->max_file_size ? params->max_file_size : SC_GIB;
-	struct sc_redo_build *b;
+	CLEANUP_REDO_BUILD struct sc_redo_build *b = NULL;
 
 	if (check_params(params, size, err) || check_empty(redo_dirfd, err))
 		return -1;
-	b = calloc(1, sizeof(*b));
+	b = new_build(params, size);
 	if (!b)
 		return sc_err_sys(err, SC_ER_CLONE_OS, ENOMEM,
 				  "cannot build redo");
-	copy_params(b, params, size);
-	b->fd = -1;
-	b->dirfd = fcntl(redo_dirfd, F_DUPFD_CLOEXEC, 0);
-	if (b->dirfd < 0) {
-		free(b);
+	if (params->encryption_block)
+		sc_redo_build_set_encryption(b, params->encryption_block);
+	b->out.dirfd = fcntl(redo_dirfd, F_DUPFD_CLOEXEC, 0);
+	if (b->out.dirfd < 0)
 		return sc_err_sys(err, SC_ER_CLONE_OS, errno,
 				  "cannot build redo");
-	}
 	*ret = b;
+	b = NULL;
 	return 0;
 }
 
@@ -127,121 +107,13 @@ void sc_redo_build_free(struct sc_redo_build *b)
 {
 	if (!b)
 		return;
-	if (b->fd >= 0)
-		close(b->fd);
-	close(b->dirfd);
+	sc_redo_out_close(&b->out);
 	free(b);
 }
 
-/* Open file `index`; flags: O_CREAT | O_EXCL for a new one, else 0. */
-static int open_file(struct sc_redo_build *b, int flags, struct sc_err *err)
+void sc_redo_build_set_encryption(struct sc_redo_build *b, const uint8_t *block)
 {
-	char name[SC_REDO_NAME_SIZE];
-
-	sc_redo_file_name(b->index, name);
-	b->fd = openat(b->dirfd, name, O_RDWR | O_CLOEXEC | O_NOFOLLOW | flags,
-		       0600);
-	if (b->fd < 0)
-		return fail(b, errno, err);
-	if (!flags)
-		return 0;
-	if (fchmod(b->fd, b->params.mode))
-		return fail(b, errno, err);
-	if ((b->params.uid != (uid_t)-1 || b->params.gid != (gid_t)-1) &&
-	    fchown(b->fd, b->params.uid, b->params.gid))
-		return fail(b, errno, err);
-	return 0;
-}
-
-static int write_header(struct sc_redo_build *b, uint32_t flags)
-{
-	struct sc_redo_header header = {.format = SC_REDO_FORMAT,
-					.uuid = b->params.uuid,
-					.start_lsn = file_start(b),
-					.flags = flags};
-	uint64_t slot = b->index ? 0 : b->params.checkpoint_lsn;
-	uint8_t blocks[SC_REDO_FILE_HEADER] = {0};
-
-	memcpy(header.creator, b->creator, sizeof(b->creator));
-	sc_redo_header_encode(&header, blocks);
-	sc_redo_slot_encode(slot, blocks + SC_REDO_SLOT1);
-	sc_redo_slot_encode(slot, blocks + SC_REDO_SLOT2);
-	if (!b->index)
-		memcpy(blocks + SC_REDO_ENCRYPTION, b->encryption,
-		       SC_REDO_BLOCK);
-	return sc_pwrite_full(b->fd, blocks, sizeof(blocks), 0);
-}
-
-/* Header, durable, closed. */
-static int close_file(struct sc_redo_build *b, uint32_t flags,
-		      struct sc_err *err)
-{
-	int fd = b->fd, rc = write_header(b, flags);
-
-	if (rc)
-		return fail(b, -rc, err);
-	if (fsync(fd))
-		return fail(b, errno, err);
-	b->fd = -1;
-	if (close(fd))
-		return fail(b, errno, err);
-	return 0;
-}
-
-/* Have the file that holds pos in hand, beginning or going back to it. */
-static int go_to(struct sc_redo_build *b, uint64_t pos, struct sc_err *err)
-{
-	uint64_t want = (pos - b->base) / b->room;
-	char name[SC_REDO_NAME_SIZE];
-
-	if (b->fd < 0 && open_file(b, O_CREAT | O_EXCL, err))
-		return -1;
-	while (b->index < want) {
-		if (close_file(b, SC_REDO_FILE_FULL, err))
-			return -1;
-		b->index++;
-		if (open_file(b, O_CREAT | O_EXCL, err))
-			return -1;
-	}
-	while (b->index > want) {
-		close(b->fd);
-		b->fd = -1;
-		sc_redo_file_name(b->index, name);
-		if (unlinkat(b->dirfd, name, 0))
-			return fail(b, errno, err);
-		b->index--;
-		if (open_file(b, 0, err))
-			return -1;
-	}
-	return 0;
-}
-
-/* Offset of pos in the file in hand. */
-static uint64_t offset_of(const struct sc_redo_build *b, uint64_t pos)
-{
-	return SC_REDO_FILE_HEADER + pos - file_start(b);
-}
-
-static int write_blocks(struct sc_redo_build *b, const uint8_t *data,
-			size_t len, struct sc_err *err)
-{
-	uint64_t pos = b->next;
-
-	while (len) {
-		size_t part;
-		int rc;
-
-		if (go_to(b, pos, err))
-			return -1;
-		part = SC_MIN(len, file_start(b) + b->room - pos);
-		rc = sc_pwrite_full(b->fd, data, part, offset_of(b, pos));
-		if (rc)
-			return fail(b, -rc, err);
-		data += part;
-		pos += part;
-		len -= part;
-	}
-	return 0;
+	memcpy(b->out.encryption, block, SC_REDO_BLOCK);
 }
 
 static int bad_block(enum sc_redo_verdict verdict, uint64_t lsn,
@@ -287,7 +159,8 @@ int sc_redo_build_append(struct sc_redo_build *b, uint64_t lsn,
 				  "received %zu bytes of redo at LSN %" PRIu64
 				  " instead of LSN %" PRIu64,
 				  len, lsn, b->next);
-	if (judge(b, data, len, &full, err) || write_blocks(b, data, len, err))
+	if (judge(b, data, len, &full, err) ||
+	    sc_redo_out_write(&b->out, lsn, data, len, err))
 		return -1;
 	b->next += full * SC_REDO_BLOCK;
 	if (full * SC_REDO_BLOCK < len) {
@@ -316,12 +189,11 @@ static int check_end(const struct sc_redo_build *b, uint64_t end_lsn,
 				  "redo cannot end at LSN %" PRIu64
 				  ", inside a block header",
 				  end_lsn);
-	if (sc_redo_normal_lsn(end_lsn) <
-	    sc_redo_normal_lsn(b->params.checkpoint_lsn))
+	if (sc_redo_normal_lsn(end_lsn) < sc_redo_normal_lsn(b->out.checkpoint))
 		return sc_err_set(err, SC_ER_CLONE_PROTOCOL,
 				  "redo cannot end at LSN %" PRIu64
 				  ", before the checkpoint at %" PRIu64,
-				  end_lsn, b->params.checkpoint_lsn);
+				  end_lsn, b->out.checkpoint);
 	if (sc_redo_normal_lsn(end_lsn) > have)
 		return sc_err_set(err, SC_ER_CLONE_PROTOCOL,
 				  "redo ends at LSN %" PRIu64
@@ -336,41 +208,18 @@ static int write_last(struct sc_redo_build *b, uint64_t end_lsn,
 {
 	uint64_t lsn = sc_redo_align(end_lsn);
 	uint8_t block[SC_REDO_BLOCK];
-	ssize_t n;
-	int rc;
 
 	if (lsn == end_lsn)
 		return 0;
 	if (lsn == b->next && !b->partial_len) {
 		sc_redo_block_empty(block, lsn);
 	} else {
-		n = sc_pread_full(b->fd, block, sizeof(block),
-				  offset_of(b, lsn));
-		if (n < 0)
-			return fail(b, (int)-n, err);
-		if (n != SC_REDO_BLOCK ||
-		    sc_redo_block_cut(block, lsn, end_lsn))
+		if (sc_redo_out_read(&b->out, lsn, block, err))
+			return -1;
+		if (sc_redo_block_cut(block, lsn, end_lsn))
 			return bad_block(SC_REDO_TORN, lsn, err);
 	}
-	rc = sc_pwrite_full(b->fd, block, sizeof(block), offset_of(b, lsn));
-	return rc ? fail(b, -rc, err) : 0;
-}
-
-/* Zeros behind the last block, up to a size the server accepts. Source:
- * log_files_find_and_analyze(): a multiple of innodb_page_size (MY-012962). */
-static int pad(struct sc_redo_build *b, uint64_t end_lsn, struct sc_err *err)
-{
-	uint64_t used = offset_of(b, sc_align_up(end_lsn, SC_REDO_BLOCK));
-	uint64_t size = sc_align_up(used + SLACK, SC_REDO_FILE_MIN);
-
-	size = SC_MIN(size, b->params.max_file_size);
-	if (ftruncate(b->fd, (off_t)used))
-		return fail(b, errno, err);
-	if (fallocate(b->fd, 0, 0, (off_t)size) && errno != EOPNOTSUPP)
-		return fail(b, errno, err);
-	if (ftruncate(b->fd, (off_t)size))
-		return fail(b, errno, err);
-	return 0;
+	return sc_redo_out_write(&b->out, lsn, block, sizeof(block), err);
 }
 
 int sc_redo_build_finish(struct sc_redo_build *b, uint64_t end_lsn,
@@ -380,12 +229,9 @@ int sc_redo_build_finish(struct sc_redo_build *b, uint64_t end_lsn,
 		return -1;
 	/* An end at the very end of a file needs the next one: recovery
 	 * asserts that the recovered LSN lies in a file. */
-	if (go_to(b, sc_redo_align(end_lsn), err) ||
-	    write_last(b, end_lsn, err) || pad(b, end_lsn, err) ||
-	    close_file(b, 0, err))
+	if (sc_redo_out_seek(&b->out, sc_redo_align(end_lsn), err) ||
+	    write_last(b, end_lsn, err))
 		return -1;
-	if (fsync(b->dirfd))
-		return sc_err_sys(err, SC_ER_CLONE_OS, errno,
-				  "cannot sync the redo directory");
-	return 0;
+	return sc_redo_out_finish(&b->out, sc_align_up(end_lsn, SC_REDO_BLOCK),
+				  err);
 }

@@ -3,7 +3,8 @@
  * Builds the recipient's redo log from the blocks the donor sent: [C, E] is
  * written straight into the final #ib_redo<N> files, each block checked as it
  * arrives, and the server recovers from it as after a crash. Until finish()
- * the last file has no header, so a server refuses a half-built directory.
+ * the first and the last file have no header, so a server refuses a half-built
+ * directory.
  *
  * One thread. The directory must be empty of redo files and on no running
  * server's path. Nothing is durable before finish() returned 0.
@@ -24,8 +25,7 @@ struct sc_redo_build_params {
 	uint32_t page_size;	 /* innodb_page_size, 4 to 64 KiB */
 	uint64_t max_file_size;	 /* bytes, multiple of 64 KiB, up to 16 GiB; 0 =
 				  * 1 GiB. Only the last file is shorter */
-	const uint8_t *encryption_block; /* 512 bytes taken at the seal, or
-					  * NULL = none; copied by open */
+	const uint8_t *encryption_block; /* see set_encryption(), or NULL */
 	uid_t uid; /* owner of the files, (uid_t)-1 = as created */
 	gid_t gid;
 	mode_t mode; /* 0 = 0640 */
@@ -38,6 +38,14 @@ struct sc_redo_build;
 int sc_redo_build_open(int redo_dirfd,
 		       const struct sc_redo_build_params *params,
 		       struct sc_redo_build **ret, struct sc_err *err);
+
+/*
+ * The encryption block of the donor's live checkpoint file, 512 bytes, copied:
+ * taken at the seal, as redo encryption may be switched meanwhile. Any time
+ * before finish().
+ */
+void sc_redo_build_set_encryption(struct sc_redo_build *b,
+				  const uint8_t *block);
 
 /* Close without finishing; the files stay and are no valid redo log. NULL is
  * legal; also after finish(). */
