@@ -57,9 +57,8 @@ static inline void sc_redo_follow_cleanup(struct sc_redo_follow **f)
 
 /* A run of complete blocks. */
 struct sc_redo_run {
-	uint64_t
-		lsn; /* of the first, multiple of 512; runs follow each other */
-	size_t len;  /* bytes, multiple of 512 */
+	uint64_t lsn; /* of the first block; runs follow each other */
+	size_t len;   /* bytes, multiple of 512 */
 };
 
 /*

@@ -243,7 +243,6 @@ static void stops_at_a_bad_block(void **state)
 	for (size_t i = 0; i < SC_ARRAY_SIZE(cases); i++) {
 		struct redo_fixture fx;
 		struct sc_redo_follow *f;
-		uint64_t at = FX_START;
 		uint8_t block[512];
 
 		redo_fixture_open(&fx, FILE_SIZE);
@@ -264,7 +263,6 @@ static void stops_at_a_bad_block(void **state)
 				sc_redo_follow_read(f, buf, CAP, &run, &err),
 				1);
 			assert_int_equal(run.len, 2048);
-			at += run.len;
 		}
 		expect_error(f, cases[i].text);
 		assert_false(sc_redo_follow_is_lost(f));
