@@ -68,6 +68,21 @@ static bool path_is_plain(const char *path)
 	}
 }
 
+/* The last step. With O_PATH, O_NOFOLLOW opens the link itself. */
+static int open_last(int at, const char *name, int flags, mode_t mode)
+{
+	int fd = openat(at, name, flags | O_NOFOLLOW | O_CLOEXEC, mode);
+	struct stat st;
+
+	if (fd < 0)
+		return -errno;
+	if (flags & O_PATH && fstat(fd, &st) == 0 && S_ISLNK(st.st_mode)) {
+		close(fd);
+		return -ELOOP;
+	}
+	return fd;
+}
+
 /* One O_NOFOLLOW step per component: for kernels or filters without openat2. */
 static int open_by_steps(int dirfd, const char *path, int flags, mode_t mode)
 {
@@ -83,11 +98,8 @@ static int open_by_steps(int dirfd, const char *path, int flags, mode_t mode)
 			return -ENAMETOOLONG;
 		memcpy(name, path, len);
 		name[len] = '\0';
-		if (path[len] == '\0') {
-			fd = openat(at, name, flags | O_NOFOLLOW | O_CLOEXEC,
-				    mode);
-			return fd < 0 ? -errno : fd;
-		}
+		if (path[len] == '\0')
+			return open_last(at, name, flags, mode);
 		fd = openat(at, name,
 			    O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
 		if (fd < 0)
@@ -101,9 +113,11 @@ static int open_by_steps(int dirfd, const char *path, int flags, mode_t mode)
 
 int sc_open_beneath(int dirfd, const char *path, int flags, mode_t mode)
 {
+	/* O_TMPFILE contains O_DIRECTORY; a mode without use is EINVAL. */
+	bool creates = flags & O_CREAT || (flags & O_TMPFILE) == O_TMPFILE;
 	struct open_how how = {
 		.flags = (uint64_t)(flags | O_CLOEXEC),
-		.mode = flags & (O_CREAT | O_TMPFILE) ? mode : 0,
+		.mode = creates ? mode : 0,
 		.resolve = RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS,
 	};
 	long fd;
