@@ -33,6 +33,8 @@ void sc_frame_free(struct sc_frame *frame)
 
 int sc_frame_bad(struct sc_err *err, const char *what)
 {
+	if (sc_err_is_set(err))
+		return -1;
 	sc_err_set(err, SC_ER_CLONE_PROTOCOL, "data connection: %s", what);
 	err->sys_errno = EPROTO;
 	return -1;
@@ -57,7 +59,8 @@ int sc_frame_send(struct sc_conn *conn, uint16_t type, uint16_t flags,
 	struct sc_frame f = { .type = type, .flags = flags };
 	size_t inline_len = body_len <= 128 ? body_len : 0;
 
-	if (body_len > frame_limits[type].max_body ||
+	if (type == 0 || type > SC_FRAME_TYPE_MAX ||
+	    body_len > frame_limits[type].max_body ||
 	    data_len > frame_limits[type].max_data)
 		return sc_err_set(err, SC_ER_CLONE_PROTOCOL,
 				  "frame %u of %zu + %zu bytes is too long",

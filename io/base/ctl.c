@@ -4,6 +4,7 @@
 
 #include "io/base/num.h"
 
+#include <limits.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -239,6 +240,9 @@ int sc_ctl_get_error(struct sc_dec *dec, struct sc_ctl_error *ret)
 {
 	ret->code = sc_dec_u32(dec);
 	sc_dec_str(dec, ret->message, sizeof(ret->message));
+	/* Without a code a failure would pass for none; codes are ints. */
+	if (ret->code == 0 || ret->code > INT_MAX)
+		return -1;
 	return sc_dec_end(dec);
 }
 

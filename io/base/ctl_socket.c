@@ -193,6 +193,8 @@ static int take_fds(struct msghdr *mh, struct sc_ctl_msg *msg)
 
 static int proto_error(struct sc_err *err, const char *what)
 {
+	if (sc_err_is_set(err))
+		return -1;
 	sc_err_set(err, SC_ER_CLONE_PROTOCOL, "control socket: %s", what);
 	err->sys_errno = EPROTO;
 	return -1;
@@ -261,9 +263,9 @@ int sc_ctl_recv(int sock, struct sc_ctl_msg *msg, int timeout_ms,
 	sc_ctl_msg_clear(msg);
 	rc = recv_all(sock, header, sizeof(header), timeout_ms, true, msg,
 		      err);
-	if (rc <= 0)
-		return rc;
-	if (check_header(header, msg, err) < 0)
+	if (rc == 0)
+		return 0;
+	if (rc < 0 || check_header(header, msg, err) < 0)
 		goto fail;
 	msg->body = malloc(msg->len + 1);
 	if (!msg->body) {
