@@ -44,16 +44,30 @@ static int make_dir(struct sc_staged *stage, const char *name,
 	return fd;
 }
 
+/* Directories that the server insists on: mysql even when no tablespace lies
+ * in it. It makes those of other schemas itself when it finds #status_fix.
+ * Source: Clone_Handle::create_clone_directory() in clone/clone0clone.cc. */
+static int make_server_dirs(struct sc_staged *stage, struct sc_err *err)
+{
+	static const char *const names[] = { "#innodb_temp", "mysql" };
+
+	for (size_t i = 0; i < SC_ARRAY_SIZE(names); i++) {
+		CLEANUP_CLOSE int fd = make_dir(stage, names[i], err);
+
+		if (fd < 0)
+			return -1;
+	}
+	return 0;
+}
+
 static int mark_in_progress(struct sc_staged *stage, struct sc_err *err)
 {
 	CLEANUP_CLOSE int clone = make_dir(stage, SC_CLONE_DIR, err);
-	CLEANUP_CLOSE int temp = -1;
 
 	if (clone < 0 || sc_write_file(clone, strchr(SC_IN_PROGRESS, '/') + 1,
 				       "", 0, stage->uid, stage->gid, err) < 0)
 		return -1;
-	temp = make_dir(stage, "#innodb_temp", err);
-	if (temp < 0)
+	if (make_server_dirs(stage, err) < 0)
 		return -1;
 	if (fsync(clone) < 0 || fsync(stage->target) < 0)
 		return stage_error(errno, "fsync", err);
