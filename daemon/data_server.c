@@ -15,6 +15,8 @@
 #include <sys/eventfd.h>
 #include <sys/socket.h>
 
+/* Longest body a stranger may send. */
+#define HELLO_MAX 64
 /* Connections that are not admitted yet; more are turned away. */
 #define MAX_GUESTS 32
 
@@ -98,7 +100,7 @@ static struct sc_conn *guest_conn(struct sc_data_server *s, struct guest *g,
 /* TLS, HELLO and its answer; the stream's number, or -1. */
 static int admit(struct sc_data_server *s, struct guest *g, struct sc_err *err)
 {
-	CLEANUP_FRAME struct sc_frame frame = { 0 };
+	CLEANUP_FRAME struct sc_frame frame = { .limit = HELLO_MAX };
 	struct sc_hello hello;
 	struct sc_conn *conn;
 	struct sc_dec dec;

@@ -20,7 +20,7 @@
 /* Unit of transfer and digest. A multiple of every InnoDB page size. */
 #define SC_CHUNK_SIZE (1u << 20)
 #define SC_PATH_MAX 1024
-#define SC_MAX_FILES (8u << 20)
+#define SC_MAX_FILES (2u << 20)
 
 enum sc_file_kind {
 	SC_FILE_PAGES = 1,  /* tablespace: every page is checked */

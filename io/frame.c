@@ -107,7 +107,8 @@ static int check_header(const uint8_t *h, struct sc_frame *f, bool data_ok,
 	if (f->type == 0 || f->type > SC_FRAME_TYPE_MAX)
 		return sc_frame_bad(err, "unknown frame type");
 	if (f->body_len > frame_limits[f->type].max_body ||
-	    f->data_len > frame_limits[f->type].max_data)
+	    f->data_len > frame_limits[f->type].max_data ||
+	    (f->limit && f->body_len > f->limit))
 		return sc_frame_bad(err, "frame too long");
 	if (f->flags & ~(f->type == SC_FRAME_CHUNK ? SC_FRAME_ZERO : 0))
 		return sc_frame_bad(err, "unknown frame flags");

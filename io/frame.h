@@ -23,7 +23,8 @@
 #define SC_FRAME_MAGIC 0x46444353u /* "SCDF" */
 #define SC_FRAME_HEADER_SIZE 24
 #define SC_FRAME_VERSION 1
-#define SC_FRAME_MAX_BODY (24u << 20) /* SEAL: two GTID sets, file sizes */
+/* SEAL: the body of its control message and a size per file. */
+#define SC_FRAME_MAX_BODY (SC_CTL_MAX_BODY + 8 * SC_MAX_FILES + 1024)
 #define SC_FRAME_MAX_DATA SC_CHUNK_SIZE
 
 enum sc_frame_type {
@@ -51,6 +52,8 @@ struct sc_frame {
 	uint32_t data_len;
 	uint8_t *body; /* owned by the frame, reused from call to call */
 	size_t body_cap;
+	uint32_t limit; /* set by the receiver: longest body it takes from a
+			   peer it does not know yet; 0 = that of the type */
 };
 
 void sc_frame_free(struct sc_frame *frame);
