@@ -136,8 +136,6 @@ static int finish_with(struct sc_sql *sql, const struct sc_end *end,
 	}
 	if (repair(sql, end, err) < 0)
 		return -1;
-	sc_status_set_position(end->binlog_file, end->binlog_position,
-			       end->gtid_executed);
 	sc_server_log(
 		ST_LOG_INFO,
 		"clone: this server is the donor %s at LSN %llu, binary log %s:%llu; GTIDs are complete",
@@ -209,10 +207,27 @@ static void *finish_main(void *arg)
 	return arg;
 }
 
+/* clone_status tells E's position from the first moment on; what InnoDB wrote
+ * into #status_recovery is the position of an earlier time, or none. */
+static void show_position(FILE *in)
+{
+	struct sc_end end;
+
+	if (sc_end_parse(in, &end) == 0)
+		sc_status_set_position(end.binlog_file, end.binlog_position,
+				       end.gtid_executed);
+	sc_end_free(&end);
+}
+
 void sc_finish_start(void)
 {
-	if (access(SC_END_FILE, F_OK) < 0 && access(SC_END_CHECKED, F_OK) < 0)
+	bool checked;
+	FILE *in = open_end(&checked);
+
+	if (!in)
 		return;
+	show_position(in);
+	fclose(in);
 	atomic_store(&stop, false);
 	running = pthread_create(&thread, NULL, finish_main, NULL) == 0;
 	if (!running)

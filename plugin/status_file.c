@@ -166,14 +166,37 @@ static void recovered_stages(struct sc_status *st, uint64_t begin, uint64_t end)
 	recovery->state = end ? SC_STATE_COMPLETED : SC_STATE_FAILED;
 }
 
+/*
+ * The position InnoDB recovered: file and offset, which are there only when a
+ * stock clone made them, then the GTID set, whose lines are no numbers. Where
+ * our own engine wrote the position of the seal it stays, because InnoDB's is
+ * of an earlier time. Source: clone_update_recovery_status() and
+ * clone_update_gtid_status() in storage/innobase/clone/clone0api.cc.
+ */
+static void parse_position(FILE *in, struct sc_status *st)
+{
+	char file[sizeof(st->binlog_file)], position[64];
+	long start = ftell(in);
+
+	if (st->binlog_file[0] || (st->gtid_executed && *st->gtid_executed))
+		return;
+	if (read_line(in, file, sizeof(file)) &&
+	    read_line(in, position, sizeof(position)) && *position &&
+	    strspn(position, "0123456789") == strlen(position)) {
+		snprintf(st->binlog_file, sizeof(st->binlog_file), "%s", file);
+		st->binlog_position = strtoull(position, NULL, 10);
+	} else {
+		fseek(in, start, SEEK_SET);
+	}
+	free(st->gtid_executed);
+	st->gtid_executed = read_rest(in);
+}
+
 void sc_status_parse_recovery(FILE *in, struct sc_status *st)
 {
 	uint64_t begin = read_u64(in), end = read_u64(in);
 
-	read_line(in, st->binlog_file, sizeof(st->binlog_file));
-	st->binlog_position = read_u64(in);
-	free(st->gtid_executed);
-	st->gtid_executed = read_rest(in);
+	parse_position(in, st);
 	recovered_stages(st, begin, end);
 	st->end_us = end;
 	st->state = end ? SC_STATE_COMPLETED : SC_STATE_FAILED;
