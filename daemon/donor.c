@@ -125,6 +125,8 @@ static void donor_free(struct sc_job *job)
 			close(d->fds[i]);
 	}
 	sc_seal_free(&d->seal);
+	sc_rate_destroy(&d->data_rate);
+	sc_rate_destroy(&d->network_rate);
 	explicit_bzero(d->start.key, sizeof(d->start.key));
 	pthread_cond_destroy(&d->changed);
 	pthread_mutex_destroy(&d->lock);
@@ -172,6 +174,10 @@ struct sc_job *sc_donor_new(struct sc_session *session, struct sc_ctl_msg *msg,
 	d->data_port = data_port;
 	pthread_mutex_init(&d->lock, NULL);
 	pthread_cond_init(&d->changed, NULL);
+	sc_rate_init(&d->data_rate, d->start.data_bandwidth);
+	sc_rate_init(&d->network_rate, d->start.network_bandwidth);
+	d->copy.data_rate = &d->data_rate;
+	d->copy.network_rate = d->start.local ? NULL : &d->network_rate;
 	sc_job_init(&d->job, &donor_ops, session, d->start.job_id,
 		    d->start.local ? 2 : 0, d->start.peer);
 	return &d->job;

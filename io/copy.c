@@ -154,6 +154,9 @@ static int complete(struct stream *st, struct slot *slot, struct sc_err *err)
 	sc_digest(slot->buf, slot->len, chunk.digest);
 	if (sc_is_zero(slot->buf, slot->len))
 		data = NULL;
+	else if (st->copy->network_rate)
+		sc_rate_take(st->copy->network_rate, slot->len,
+			     &st->copy->stop);
 	st->copy->bytes_read += slot->len;
 	return st->copy->sink->ops->chunk(st->copy->sink, st->index, &chunk,
 					  data, err);
@@ -201,6 +204,8 @@ static int begin(struct stream *st, uint64_t chunk, struct sc_err *err)
 				   .buf = slot->buf,
 				   .off = off,
 				   .user = slot };
+	if (st->copy->data_rate)
+		sc_rate_take(st->copy->data_rate, slot->len, &st->copy->stop);
 	/* The tail of a file is read by whole blocks; O_DIRECT needs that. */
 	slot->io.len = (uint32_t)sc_align_up(slot->len, BUFFER_ALIGN);
 	st->engine->ops->submit(st->engine, &slot->io);

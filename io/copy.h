@@ -13,6 +13,7 @@
 #include "io/engine.h"
 #include "io/filelist.h"
 #include "io/image.h"
+#include "io/rate.h"
 #include "io/sink.h"
 
 #include <stdatomic.h>
@@ -21,6 +22,8 @@ struct sc_copy {
 	const struct sc_filelist *list;
 	struct sc_image *image;
 	struct sc_sink *sink;
+	struct sc_rate *data_rate;    /* reads; NULL = no limit */
+	struct sc_rate *network_rate; /* what the sink gets; NULL = no limit */
 	atomic_uint_fast64_t next_chunk;
 	atomic_uint_fast64_t bytes_read;
 	atomic_uint_fast64_t pages_checked;
