@@ -1,0 +1,132 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""Speaks the daemon's protocols (docs/protocol.md) from the outside, to misbehave in them."""
+import ctypes
+import os
+import socket
+import struct
+import subprocess
+
+CTL_MAGIC, FRAME_MAGIC = 0x4c544353, 0x46444353
+HELLO, DONOR_START, DONOR_READY, RECIPIENT_START, ERROR, CANCEL, LOG = 1, 2, 3, 9, 12, 13, 14
+PROTOCOL_VERSION = 1
+
+
+def text(value):
+    """str: u32 length and bytes."""
+    return struct.pack('<I', len(value)) + value.encode()
+
+
+def ctl(kind, body=b''):
+    """A control message."""
+    return struct.pack('<IHHI', CTL_MAGIC, kind, 0, len(body)) + body
+
+
+def frame(kind, body=b'', data=b'', flags=0):
+    """A frame of the data channel."""
+    head = struct.pack('<IHHII', FRAME_MAGIC, kind, flags, len(body), len(data))
+    xxh = ctypes.CDLL('libxxhash.so.0').XXH3_64bits
+    xxh.restype, xxh.argtypes = ctypes.c_uint64, (ctypes.c_char_p, ctypes.c_size_t)
+    both = head + body
+    return head + struct.pack('<Q', xxh(both, len(both))) + body + data
+
+
+def data_hello(job, stream, version=PROTOCOL_VERSION):
+    """First frame of a stream over TLS."""
+    return frame(HELLO, struct.pack('<HH', version, stream) + job + bytes(32))
+
+
+class Control:
+    """A connection to the control socket of a service."""
+
+    def __init__(self, path, version=PROTOCOL_VERSION):
+        self.sock = socket.socket(socket.AF_UNIX)
+        self.sock.settimeout(20)
+        self.sock.connect(path)
+        self.sock.sendall(ctl(HELLO, struct.pack('<I', version) + text('test')))
+        self.hello = self.receive()
+
+    def receive(self):
+        """(type, body) of the next message that is not a log line; (0, b'') at the end."""
+        while True:
+            head = self._exactly(12)
+            if not head:
+                return 0, b''
+            _, kind, _, length = struct.unpack('<IHHI', head)
+            body = self._exactly(length)
+            if kind != LOG:
+                return kind, body
+
+    def _exactly(self, n):
+        data = b''
+        while len(data) < n:
+            more = self.sock.recv(n - len(data))
+            if not more:
+                return b''
+            data += more
+        return data
+
+    def wait(self, *kinds):
+        """The first message of one of the types."""
+        while True:
+            kind, body = self.receive()
+            if kind in kinds or kind == 0:
+                return kind, body
+
+    def send(self, kind, body, paths=()):
+        """Send a message with descriptors of the directories."""
+        fds = [os.open(p, os.O_RDONLY | os.O_DIRECTORY) for p in paths]
+        message = ctl(kind, body)
+        socket.send_fds(self.sock, [message[:12]], fds)
+        self.sock.sendall(message[12:])
+        for fd in fds:
+            os.close(fd)
+
+    def close(self):
+        """Hang up."""
+        self.sock.close()
+
+    def recipient_start(self, target, port, job, key, tls=True):
+        """Begin a recipient job that connects to 127.0.0.1:port. target: an empty directory."""
+        body = (job + key + bytes([tls]) + struct.pack('<IIIIH', 2, 0, 0, 16384, port) + text('127.0.0.1')
+                + text(f'127.0.0.1:{port}') + text(os.path.basename(target)))
+        self.send(RECIPIENT_START, body, [target, os.path.dirname(target)])
+
+    def donor_start(self, server, spool, job, key, tls=True):
+        """Begin a donor job for a running server; the port it listens on."""
+        body = (job + key + bytes([tls, 0]) + struct.pack('<IIII', 2, 0, 0, 16384) + text('127.0.0.1') + text('test')
+                + text(server.value('SELECT @@server_uuid')) + text(server.value('SELECT @@innodb_data_file_path'))
+                + text(''))
+        self.send(DONOR_START, body, [server.datadir, server.datadir + '/#innodb_redo', spool])
+        kind, reply = self.wait(DONOR_READY, ERROR)
+        assert kind == DONOR_READY, (kind, reply)
+        return struct.unpack_from('<H', reply)[0]
+
+
+def error_of(body):
+    """(number, text) of an ERROR message."""
+    code, length = struct.unpack_from('<II', body)
+    return code, body[8:8 + length].decode()
+
+
+def tls_client(port, job, key, send=b'', seconds=3):
+    """openssl s_client with a PSK: (exit status, bytes the server sent, what openssl said)."""
+    argv = ['openssl', 's_client', '-connect', f'127.0.0.1:{port}', '-tls1_3', '-quiet', '-ciphersuites',
+            'TLS_AES_128_GCM_SHA256', '-psk', key.hex(), '-psk_identity', job.hex()]
+    with subprocess.Popen(argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as p:
+        p.stdin.write(send)
+        p.stdin.flush()
+        try:
+            p.wait(seconds)
+        except subprocess.TimeoutExpired:
+            p.terminate()
+        out, said = p.stdout.read(), p.stderr.read().decode()
+    return p.returncode, out, said
+
+
+def rogue_server(port, cert=None, key=None, psk=None):
+    """openssl s_server on that port, with a certificate or a PSK; a Popen."""
+    argv = ['openssl', 's_server', '-accept', f'127.0.0.1:{port}', '-quiet']
+    argv += ['-cert', cert, '-key', key] if cert else ['-nocert']
+    if psk:
+        argv += ['-tls1_3', '-psk', psk.hex(), '-psk_identity', 'x', '-ciphersuites', 'TLS_AES_128_GCM_SHA256']
+    return subprocess.Popen(argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
