@@ -21,7 +21,7 @@
 #include <unistd.h>
 
 #define HANDSHAKE_MS 10000
-#define END_WAIT_MS 5000
+#define END_WAIT_MS 2000
 #define DAEMON_FD 3 /* where an embedded daemon finds its socket */
 
 static bool use_auto(void)
@@ -181,12 +181,14 @@ int sc_link_open(struct sc_link *link, struct sc_err *err)
 	pthread_mutex_init(&link->send_lock, NULL);
 	if (open_any(link, err) < 0)
 		return -1;
-	if (sc_ctl_handshake(link->sock, HANDSHAKE_MS, err) < 0)
-		return sc_err_context(
-			err,
-			"daemon %.100s does not answer as it should; restart the service or reinstall the plugin",
-			link->name);
-	return 0;
+	if (sc_ctl_handshake(link->sock, HANDSHAKE_MS, err) == 0)
+		return 0;
+	/* Not 3863, whose text speaks of the donor. */
+	err->code = SC_ER_INTERNAL_ERROR;
+	return sc_err_context(
+		err,
+		"daemon %.100s does not answer as it should; restart the service or reinstall the plugin",
+		link->name);
 }
 
 /* ---- the end ------------------------------------------------------------- */
@@ -254,7 +256,7 @@ static int lost(const struct sc_link *link, struct sc_err *err)
 	struct sc_err cause = *err;
 
 	*err = (struct sc_err)SC_ERR_INIT;
-	sc_err_set(err, cause.code,
+	sc_err_set(err, SC_ER_INTERNAL_ERROR,
 		   "lost the daemon (%s, pid %d): %.200s; see the server's error log and the daemon's",
 		   link->name, (int)link->pid, cause.msg);
 	err->sys_errno = cause.sys_errno;

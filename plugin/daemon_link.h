@@ -28,7 +28,7 @@ struct sc_link {
 int sc_link_open(struct sc_link *link, struct sc_err *err);
 
 /*
- * Close the socket, which ends a daemon of our own; wait for it up to 5 s,
+ * Close the socket, which ends a daemon of our own; wait for it up to 2 s,
  * then kill it. Only then is what the job had open really closed.
  */
 void sc_link_close(struct sc_link *link);

@@ -17,7 +17,7 @@
 
 #define READY_MS 60000     /* daemon: directory scan and checkpoint */
 #define SEALED_MS 60000    /* daemon: sizes of all files */
-#define UNDO_MS 5000       /* daemon: stop streams, remove what it made */
+#define UNDO_MS 4000       /* daemon: stop streams, remove what it made */
 
 static const struct sc_err cancelled_err = {
 	.code = SC_ER_QUERY_INTERRUPTED,
@@ -194,13 +194,14 @@ static void end_job(struct sc_donor *d, int rc, const struct sc_err *err)
 static void log_result(const struct sc_donor *d, int rc,
 		       const struct sc_err *err)
 {
-	const char *kind = d->request.local ? "local clone" : "clone donor";
+	const char *kind = d->request.local ? "local clone to" :
+					      "clone donor for";
 
 	if (rc < 0)
-		sc_server_log(ST_LOG_WARNING, "%s for %s failed: %d : %s", kind,
+		sc_server_log(ST_LOG_WARNING, "%s %s failed: %d : %s", kind,
 			      d->request.peer, err->code, err->msg);
 	else
-		sc_server_log(ST_LOG_INFO, "%s for %s finished at LSN %llu",
+		sc_server_log(ST_LOG_INFO, "%s %s finished at LSN %llu",
 			      kind, d->request.peer,
 			      (unsigned long long)d->seal.end_lsn);
 }

@@ -59,6 +59,8 @@ struct refusal {
 	const char *what; /* "%s": the names */
 };
 
+/* None of these may wait for metadata locks: information_schema.files would,
+ * behind an ALTER TABLE. */
 static const struct refusal refusals[] = {
 	{ "SELECT name FROM information_schema.innodb_tablespaces WHERE encryption = 'Y'",
 	  SC_ER_CLONE_ENCRYPTION,
@@ -66,7 +68,7 @@ static const struct refusal refusals[] = {
 	{ "SELECT variable_name FROM performance_schema.global_variables WHERE variable_name IN ('innodb_redo_log_encrypt', 'innodb_undo_log_encrypt') AND variable_value = 'ON'",
 	  SC_ER_CLONE_ENCRYPTION,
 	  "a donor with encrypted redo or undo log cannot be cloned by this release of snapclone: %s" },
-	{ "SELECT file_name FROM information_schema.files WHERE engine = 'InnoDB' AND file_type <> 'TEMPORARY' AND (file_name LIKE '/%' OR file_name LIKE '../%') AND LEFT(file_name, CHAR_LENGTH(@@GLOBAL.datadir)) <> @@GLOBAL.datadir",
+	{ "SELECT path FROM information_schema.innodb_datafiles WHERE (path LIKE '/%' OR path LIKE '../%') AND LEFT(path, CHAR_LENGTH(@@GLOBAL.datadir)) <> @@GLOBAL.datadir",
 	  SC_ER_CLONE_SYS_CONFIG,
 	  "files outside the data directory cannot be cloned by this release of snapclone: %s" },
 	{ "SELECT CONCAT('innodb_undo_directory=', @@GLOBAL.innodb_undo_directory) FROM dual WHERE @@GLOBAL.innodb_undo_directory NOT IN ('', '.', './') AND TRIM(TRAILING '/' FROM @@GLOBAL.innodb_undo_directory) <> TRIM(TRAILING '/' FROM @@GLOBAL.datadir)",

@@ -111,7 +111,7 @@ static void take(struct sc_donor *d, struct sc_ctl_msg *msg)
 	SC_LOCK_SCOPE(&d->lock);
 
 	if (handle(d, msg) < 0) {
-		sc_err_set(&d->state.err, SC_ER_CLONE_PROTOCOL,
+		sc_err_set(&d->state.err, SC_ER_INTERNAL_ERROR,
 			   "unexpected message %u from the daemon (%s); restart the service or reinstall the plugin",
 			   msg->type, d->link.name);
 		d->heard.lost = true;

@@ -27,8 +27,8 @@ static void fill_request(const struct sc_target *target,
 		.ddl_timeout = sc_settings.ddl_timeout,
 		.target_fd = target->fd,
 		.parent_fd = target->parent_fd,
-		.peer = SC_LOCAL_INSTANCE,
 	};
+	snprintf(request->peer, sizeof(request->peer), "%.255s", target->path);
 	snprintf(request->target_name, sizeof(request->target_name), "%s",
 		 target->name);
 }

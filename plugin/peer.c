@@ -66,14 +66,19 @@ struct reply {
 	char error_text[400];
 };
 
-/* The service raised why; keep it as the record. */
+/* The service raised why, mostly a number between 1153 and 1161. */
 static int broken(struct sc_peer *peer, int nr, struct sc_err *err)
 {
+	struct sc_err why = SC_ERR_INIT;
+
 	peer->broken = true;
-	if (!sc_raised(peer->thd, err))
-		sc_err_set(err, SC_ER_CLONE_DONOR,
-			   "connection to the donor lost (%d)", nr);
-	return -1;
+	if (!sc_raised(peer->thd, &why))
+		sc_err_set(&why, nr, "no reason given");
+	if (why.code == SC_ER_QUERY_INTERRUPTED)
+		return sc_err_set(err, why.code, "%s", why.msg);
+	return sc_err_set(err, SC_ER_CLONE_DONOR,
+			  "connection to the donor lost (%d : %.300s)",
+			  why.code, why.msg);
 }
 
 static int malformed(struct sc_peer *peer, const char *what,

@@ -25,7 +25,7 @@
 #define POLL_DONOR_MS 200
 #define RECV_MS 100
 #define CAUSE_MS 2000 /* how long to wait for the other side's reason */
-#define UNDO_MS 5000  /* the daemon stops and removes what it made */
+#define UNDO_MS 4000  /* the daemon stops and removes what it made */
 #define DONOR_END_MS 5000
 
 struct recipient {
@@ -176,7 +176,7 @@ static int hear_daemon(struct recipient *r)
 		r->daemon_gone = true;
 	} else if (rc == 1 && handle(r, &msg) < 0) {
 		sc_err_set(
-			&r->daemon_err, SC_ER_CLONE_PROTOCOL,
+			&r->daemon_err, SC_ER_INTERNAL_ERROR,
 			"unexpected message %u from the daemon (%s); restart the service or reinstall the plugin",
 			msg.type, r->link.name);
 		r->daemon_gone = true;
