@@ -22,6 +22,7 @@ struct scan {
 	struct sc_err *err;
 	struct sc_image *image;
 	uint32_t page_size;
+	size_t n_system; /* files of the system tablespace */
 };
 
 static bool ends_with(const char *name, const char *suffix)
@@ -63,6 +64,12 @@ static int scan_failed(struct scan *sc, int sys_errno, const char *path)
 {
 	return sc_err_sys(sc->err, SC_ER_INTERNAL_ERROR, sys_errno,
 			  "cannot read %s in the data directory", path);
+}
+
+static int not_regular(struct scan *sc, const char *path)
+{
+	return sc_err_set(sc->err, SC_ER_INTERNAL_ERROR,
+			  "%s is not a regular file", path);
 }
 
 static int refuse_encrypted(struct scan *sc, const char *path)
@@ -113,14 +120,23 @@ static int add_file(struct scan *sc, const char *path, enum sc_file_kind kind,
 	if (fstat(fd, &st) < 0)
 		return scan_failed(sc, errno, path);
 	if (!S_ISREG(st.st_mode))
-		return sc_err_set(sc->err, SC_ER_INTERNAL_ERROR,
-				  "%s is not a regular file", path);
+		return not_regular(sc, path);
 	if (inherit)
 		spec = *inherit;
 	else if (kind == SC_FILE_PAGES && read_spec(sc, fd, path, &spec) < 0)
 		return -1;
 	return sc_filelist_add(sc->list, path, kind, (uint64_t)st.st_size,
 			       &spec, sc->err);
+}
+
+/* A file of the system tablespace, which are listed first. */
+static bool is_listed(const struct scan *sc, const char *path)
+{
+	for (size_t i = 0; i < sc->n_system; i++) {
+		if (!strcmp(sc->list->files[i].path, path))
+			return true;
+	}
+	return false;
 }
 
 static int scan_dir(struct scan *sc, int at, const char *prefix, int depth);
@@ -150,11 +166,22 @@ static int scan_subdir(struct scan *sc, int at, const char *name,
 	return scan_dir(sc, sub, path, depth + 1);
 }
 
+/* 0 when it is not there. */
+static mode_t type_of(int at, const char *name)
+{
+	struct stat st;
+
+	return fstatat(at, name, &st, AT_SYMLINK_NOFOLLOW) < 0 ?
+		       0 :
+		       st.st_mode & S_IFMT;
+}
+
 static int scan_entry(struct scan *sc, int at, const char *name,
 		      const char *prefix, int depth)
 {
 	enum sc_file_kind kind;
 	char path[SC_PATH_MAX];
+	mode_t type;
 	int n;
 
 	if (name[0] == '.' || (depth == 0 && name[0] == '#') ||
@@ -164,9 +191,14 @@ static int scan_entry(struct scan *sc, int at, const char *name,
 		     name);
 	if (n < 0 || (size_t)n >= sizeof(path))
 		return scan_failed(sc, ENAMETOOLONG, name);
-	if (wanted(name, depth, &kind))
-		return add_file(sc, path, kind, NULL);
-	return scan_subdir(sc, at, name, path, depth);
+	type = type_of(at, name);
+	/* A schema may have the name of one of InnoDB's files. */
+	if (S_ISDIR(type) || !wanted(name, depth, &kind))
+		return scan_subdir(sc, at, name, path, depth);
+	/* Before it is opened: that waits for ever on a fifo. */
+	if (type && !S_ISREG(type))
+		return not_regular(sc, path);
+	return is_listed(sc, path) ? 0 : add_file(sc, path, kind, NULL);
 }
 
 static int scan_dir(struct scan *sc, int at, const char *prefix, int depth)
@@ -208,8 +240,13 @@ static int scan_system(struct scan *sc, const char *data_file_path)
 				data_file_path);
 		memcpy(name, p, len);
 		name[len] = '\0';
+		if (is_listed(sc, name))
+			return sc_err_set(sc->err, SC_ER_INTERNAL_ERROR,
+					  "innodb_data_file_path names %s twice",
+					  name);
 		if (add_file(sc, name, SC_FILE_PAGES, first ? NULL : &spec) < 0)
 			return -1;
+		sc->n_system = sc->list->n;
 		spec = sc->list->files[sc->list->n - 1].spec;
 		first = false;
 		p += strcspn(p, ";");
