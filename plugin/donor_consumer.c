@@ -10,6 +10,7 @@
 #include "plugin/donor_job.h"
 
 #include "io/base/clock.h"
+#include "io/base/num.h"
 #include "plugin/services.h"
 
 #include <inttypes.h>
@@ -21,6 +22,8 @@
 
 /* How far behind, and since when too far. */
 struct lag {
+	uint64_t base_lsn; /* mysqld keeps redo from here until we advance */
+	uint64_t base_ms;  /* when we registered */
 	uint64_t checked_ms;
 	uint64_t too_far_since; /* 0: it is not */
 };
@@ -70,15 +73,15 @@ static int measure(struct sc_sql *sql, uint64_t followed, uint64_t *ret_lag,
  */
 static bool too_far(struct sc_consumer *c, struct sc_sql *sql, struct lag *lag)
 {
-	uint64_t followed = atomic_load(&c->followed_lsn), now = sc_now_ms();
+	uint64_t followed = SC_MAX(atomic_load(&c->followed_lsn), lag->base_lsn);
+	uint64_t heard = SC_MAX(atomic_load(&c->followed_ms), lag->base_ms);
+	uint64_t behind, capacity, now = sc_now_ms();
 	struct sc_err ignored = SC_ERR_INIT;
-	uint64_t behind, capacity;
-	bool silent;
+	bool silent = now > heard + DEADLINE_MS;
 
-	if (followed == 0 || now < lag->checked_ms + CHECK_MS)
+	if (now < lag->checked_ms + CHECK_MS)
 		return false;
 	lag->checked_ms = now;
-	silent = now > atomic_load(&c->followed_ms) + DEADLINE_MS;
 	if (measure(sql, followed, &behind, &capacity, &ignored) < 0)
 		return false;
 	if (behind <= capacity / (silent ? 8 : 4)) {
@@ -94,9 +97,14 @@ static bool too_far(struct sc_consumer *c, struct sc_sql *sql, struct lag *lag)
 static bool follow(struct sc_consumer *c, struct sc_sql *sql,
 		   struct sc_err *err)
 {
-	struct lag lag = { 0 };
+	struct lag lag = { .base_ms = sc_now_ms() };
+	unsigned long long base;
 	uint64_t given = 0;
 
+	if (sc_sql_status(sql, "Innodb_redo_log_checkpoint_lsn", &base, err) <
+	    0)
+		return false;
+	lag.base_lsn = base;
 	while (!atomic_load(&c->stop)) {
 		uint64_t lsn = atomic_load(&c->followed_lsn);
 
