@@ -53,6 +53,11 @@ static int read_failed(const struct sc_file *file, uint64_t off, int sys_errno,
 			  "cannot read %s at byte %" PRIu64, file->path, off);
 }
 
+static int stopped(struct sc_err *err)
+{
+	return sc_err_set(err, SC_ER_QUERY_INTERRUPTED, "copy stopped");
+}
+
 /* Open the file of the next chunk; nothing is in flight then. */
 static int switch_file(struct stream *st, uint32_t file_index,
 		       struct sc_err *err)
@@ -100,6 +105,8 @@ static int reread_page(struct stream *st, struct slot *slot, uint32_t at,
 		}
 		sc_sleep_ms(REREAD_WAIT_MS);
 	}
+	if (st->copy->stop)
+		return stopped(err);
 	return sc_err_set(
 		err, SC_ER_INTERNAL_ERROR,
 		"page %" PRIu64 " of %s is corrupted (checksum mismatch, byte %" PRIu64
@@ -220,8 +227,7 @@ static int run(struct stream *st, struct sc_err *err)
 		uint64_t chunk;
 
 		if (copy->stop)
-			return sc_err_set(err, SC_ER_QUERY_INTERRUPTED,
-					  "copy stopped");
+			return stopped(err);
 		if (!st->n_idle && reap(st, false, err) < 0)
 			return -1;
 		chunk = copy->next_chunk++;
