@@ -4,7 +4,6 @@
 
 #include "io/base/num.h"
 
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -172,7 +171,8 @@ int sc_com_get_error(const uint8_t *body, size_t len, uint32_t *ret_nr,
 	if (len < 4)
 		return -1;
 	*ret_nr = sc_load_le32(body);
-	snprintf(text, cap, "%.*s", (int)SC_MIN(len - 4, cap),
-		 (const char *)body + 4);
+	len = SC_MIN(len - 4, cap - 1);
+	memcpy(text, body + 4, len);
+	text[len] = '\0';
 	return 0;
 }

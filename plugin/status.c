@@ -225,6 +225,17 @@ void sc_status_end(const struct sc_err *err, int target_fd)
 		sc_status_write(target_fd, &record, true);
 }
 
+/* A row for what start-up has to say, also when #view_status was lost. */
+static void ensure_row(uint32_t state)
+{
+	if (record.id)
+		return;
+	record.id = 1;
+	record.state = state;
+	set_text(record.source, SC_LOCAL_INSTANCE);
+	set_text(record.destination, SC_LOCAL_INSTANCE);
+}
+
 void sc_status_set_position(const char *binlog_file, uint64_t position,
 			    const char *gtid_executed)
 {
@@ -233,6 +244,7 @@ void sc_status_set_position(const char *binlog_file, uint64_t position,
 	if (running)
 		return;
 	sc_status_recover(AT_FDCWD, &record);
+	ensure_row(SC_STATE_COMPLETED);
 	set_position(binlog_file, position, gtid_executed);
 	save();
 }
@@ -241,6 +253,10 @@ void sc_status_set_failed(int error_no, const char *text)
 {
 	SC_LOCK_SCOPE(&lock);
 
+	if (running)
+		return;
+	sc_status_recover(AT_FDCWD, &record);
+	ensure_row(SC_STATE_FAILED);
 	record.state = SC_STATE_FAILED;
 	record.error_no = (uint32_t)error_no;
 	set_text(record.error_text, text);
