@@ -74,14 +74,36 @@ static int mark_in_progress(struct sc_staged *stage, struct sc_err *err)
 	return 0;
 }
 
-int sc_stage_open(const struct sc_stage_params *params, struct sc_staged **ret,
-		  struct sc_err *err)
+/* Someone else's files must never be taken for a stage that failed. */
+static int check_empty(struct sc_staged *stage, struct sc_err *err)
+{
+	CLEANUP_CLOSEDIR DIR *dir = NULL;
+	struct dirent *de;
+	int fd = openat(stage->target, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+
+	if (fd >= 0)
+		dir = fdopendir(fd);
+	if (!dir) {
+		stage_error(errno, "opendir", err);
+		if (fd >= 0)
+			close(fd);
+		return -1;
+	}
+	while ((de = readdir(dir))) {
+		if (strcmp(de->d_name, ".") && strcmp(de->d_name, ".."))
+			return sc_err_set(err, SC_ER_INTERNAL_ERROR,
+					  "target directory %s is not empty",
+					  stage->name);
+	}
+	return 0;
+}
+
+static struct sc_staged *stage_new(const struct sc_stage_params *params)
 {
 	struct sc_staged *stage = calloc(1, sizeof(*stage));
-	struct stat st;
 
 	if (!stage)
-		return sc_err_set(err, SC_ER_INTERNAL_ERROR, "out of memory");
+		return NULL;
 	pthread_mutex_init(&stage->lock, NULL);
 	stage->target = params->target;
 	stage->parent = params->parent;
@@ -91,23 +113,37 @@ int sc_stage_open(const struct sc_stage_params *params, struct sc_staged **ret,
 	stage->open = calloc(params->streams + 1, sizeof(*stage->open));
 	if (!stage->open) {
 		sc_stage_free(stage);
-		return sc_err_set(err, SC_ER_INTERNAL_ERROR, "out of memory");
+		return NULL;
 	}
 	for (unsigned i = 0; i <= params->streams; i++)
 		stage->open[i].fd = -1;
-	*ret = stage;
+	return stage;
+}
+
+int sc_stage_open(const struct sc_stage_params *params, struct sc_staged **ret,
+		  struct sc_err *err)
+{
+	struct sc_staged *stage = stage_new(params);
+	struct stat st;
+
+	if (!stage)
+		return sc_err_set(err, SC_ER_INTERNAL_ERROR, "out of memory");
 	if (fstat(stage->target, &st) < 0) {
 		stage_error(errno, "fstat", err);
-	} else {
-		stage->uid = st.st_uid;
-		stage->gid = st.st_gid;
-		mark_in_progress(stage, err);
+		goto fail;
 	}
-	if (!sc_err_is_set(err))
-		return 0;
-	sc_stage_abort(stage);
+	stage->uid = st.st_uid;
+	stage->gid = st.st_gid;
+	if (check_empty(stage, err) < 0)
+		goto fail;
+	if (mark_in_progress(stage, err) < 0) {
+		sc_stage_abort(stage);
+		goto fail;
+	}
+	*ret = stage;
+	return 0;
+fail:
 	sc_stage_free(stage);
-	*ret = NULL;
 	return -1;
 }
 
@@ -193,6 +229,8 @@ static int check_range(struct sc_staged *stage, const struct sc_chunk *chunk,
 	file = &stage->list->files[chunk->file];
 	if (chunk->off >= file->size)
 		return sc_frame_bad(err, "chunk beyond the end of its file");
+	if (chunk->off % SC_CHUNK_SIZE)
+		return sc_frame_bad(err, "chunk at a wrong offset");
 	left = file->size - chunk->off;
 	if (chunk->len != SC_MIN(left, SC_CHUNK_SIZE))
 		return sc_frame_bad(err, "chunk of a wrong length");

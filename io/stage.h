@@ -25,7 +25,8 @@ struct sc_stage_params {
 };
 
 /* Mark the target as in progress. Files get the target directory's owner. On
- * success end with sc_stage_commit() or sc_stage_abort(), then free. */
+ * success end with sc_stage_commit() or sc_stage_abort(), then free. A target
+ * that is not empty is refused and left alone. */
 int sc_stage_open(const struct sc_stage_params *params, struct sc_staged **ret,
 		  struct sc_err *err);
 void sc_stage_free(struct sc_staged *stage);

@@ -87,11 +87,12 @@ static int finish_redo(struct sc_staged *stage, uint64_t end_lsn,
 	return sc_redo_check(dir, stage->checkpoint_lsn, end_lsn, err);
 }
 
-/* GTID sets print with newlines; the file has one line per key. */
-static void write_set(FILE *f, const char *key, const char *set)
+/* GTID sets print with newlines; the file has one line per key, whatever the
+ * donor sent. */
+static void write_text(FILE *f, const char *key, const char *text)
 {
 	fprintf(f, "%s=", key);
-	for (const char *p = set ? set : ""; *p; p++) {
+	for (const char *p = text ? text : ""; *p; p++) {
 		if (*p != '\n' && *p != '\r')
 			fputc(*p, f);
 	}
@@ -107,11 +108,11 @@ static void format_end(FILE *f, const struct sc_staged *stage,
 	fprintf(f, "checkpoint_lsn=%" PRIu64 "\n", stage->checkpoint_lsn);
 	fprintf(f, "end_lsn=%" PRIu64 "\n", m->end_lsn);
 	fprintf(f, "seal_begin_us=%" PRIu64 "\n", m->seal_begin_us);
-	fprintf(f, "donor_uuid=%s\n", seal->donor_uuid);
-	fprintf(f, "binlog_file=%s\n", m->binlog_file);
+	write_text(f, "donor_uuid", seal->donor_uuid);
+	write_text(f, "binlog_file", m->binlog_file);
 	fprintf(f, "binlog_position=%" PRIu64 "\n", m->binlog_position);
-	write_set(f, "gtid_flushed", m->gtid_flushed);
-	write_set(f, "gtid_executed", m->gtid_executed);
+	write_text(f, "gtid_flushed", m->gtid_flushed);
+	write_text(f, "gtid_executed", m->gtid_executed);
 }
 
 /*
