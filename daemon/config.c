@@ -290,6 +290,8 @@ static int parse_arguments(struct sc_config *config, int argc, char **argv,
 int sc_config_load(struct sc_config *config, int argc, char **argv,
 		   struct sc_err *err)
 {
+	bool users_given;
+
 	*config = (struct sc_config){ .log_level = SC_LOG_INFO,
 				      .max_jobs = 8 };
 	snprintf(config->socket, sizeof(config->socket), SC_SERVICE_SOCKET);
@@ -300,9 +302,14 @@ int sc_config_load(struct sc_config *config, int argc, char **argv,
 		return -1;
 	if (config->help || config->version)
 		return 0;
+	users_given = config->n_allowed > 0;
 	config->n_allowed = 0;
-	if (read_config(config, err) < 0 ||
-	    parse_arguments(config, argc, argv, err) < 0)
+	if (read_config(config, err) < 0)
+		return -1;
+	/* A list, but it is replaced as a whole like any other option. */
+	if (users_given)
+		config->n_allowed = 0;
+	if (parse_arguments(config, argc, argv, err) < 0)
 		return -1;
 	/* A system without such a user needs no entry for it. */
 	if (!config->n_allowed)
