@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * The stage: where a recipient puts a clone's files. This one stages into a
- * new data directory (CLONE ... DATA DIRECTORY, CLONE LOCAL): files under
- * their final names, `#clone/#status_in_progress` while incomplete, so that
- * mysqld refuses to start on it.
+ * The stage: where a recipient puts a clone's files until they count.
+ *
+ * In a new data directory (CLONE ... DATA DIRECTORY, CLONE LOCAL) they have
+ * their final names, and `#clone/#status_in_progress` keeps mysqld from
+ * starting on it while it is incomplete. In place they lie beside the old data
+ * under names that a start ignores; see inplace.h for the commit.
  *
  * Threads: sc_stage_chunk() from one thread per stream side by side,
  * sc_stage_redo() from one thread beside them; everything else from the job's
@@ -20,6 +22,8 @@ struct sc_stage_params {
 	int target;         /* the new, empty directory; borrowed */
 	int parent;         /* the directory it lies in; borrowed */
 	const char *name;   /* its name there */
+	bool in_place;      /* target is a running server's data directory: stage
+			       X.#clone beside each X; parent and name unused */
 	uint32_t page_size; /* innodb_page_size, bytes */
 	unsigned streams;   /* chunk threads, numbered 1..streams */
 };
@@ -54,10 +58,13 @@ int sc_stage_redo(struct sc_staged *stage, uint64_t lsn, const void *data,
 int sc_stage_seal(struct sc_staged *stage, const struct sc_seal *seal,
 		  struct sc_err *err);
 
-/* The clone counts from here on. */
+/* In place: everything of the commit but the point where it counts. */
+int sc_stage_prepare(struct sc_staged *stage, struct sc_err *err);
+
+/* The clone counts from here on; in place: at the next start. */
 int sc_stage_commit(struct sc_staged *stage, struct sc_err *err);
 
-/* Remove everything, the target itself too. Failures are logged. */
+/* Remove everything, a new target itself too. Failures are logged. */
 void sc_stage_abort(struct sc_staged *stage);
 
 /* Bytes of chunks and of redo taken so far. Any thread. */

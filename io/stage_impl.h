@@ -5,15 +5,12 @@
 
 #include "io/stage.h"
 
+#include "io/inplace.h"
 #include "io/redo/build.h"
 
 #include <pthread.h>
 #include <stdatomic.h>
 #include <sys/types.h>
-
-#define SC_CLONE_DIR "#clone"
-#define SC_IN_PROGRESS SC_CLONE_DIR "/#status_in_progress"
-#define SC_REDO_DIR "#innodb_redo"
 
 /* A stream's last file stays open. */
 struct stage_stream {
@@ -27,6 +24,9 @@ struct sc_staged {
 	uid_t uid;
 	gid_t gid;
 	uint32_t page_size;
+	bool in_place;
+	int lock_fd;    /* in place: descriptor of the mark, -1 = none */
+	char *end_text; /* in place: of #snapclone_end, from the seal on */
 	const struct sc_filelist *list; /* borrowed */
 	atomic_uchar *have;             /* one per chunk of the list */
 	atomic_uint_fast64_t bytes, redo_bytes;
@@ -40,5 +40,22 @@ struct sc_staged {
 	uint32_t max_file;
 	uint64_t max_page;
 };
+
+/* stage_open.c: the error of a system call on the clone's directory. */
+int stage_error(int sys_errno, const char *what, struct sc_err *err);
+/* stage_open.c: make a directory there, owned like it; its descriptor. */
+int stage_make_dir(struct sc_staged *stage, const char *name,
+		   struct sc_err *err);
+
+#define STAGE_NAME_CAP (SC_PATH_MAX + 16)
+
+/* The name a path of the clone has while it is staged; buf: STAGE_NAME_CAP. */
+static inline const char *stage_name(const struct sc_staged *stage,
+				     const char *path, char *buf)
+{
+	snprintf(buf, STAGE_NAME_CAP, "%s%s", path,
+		 stage->in_place ? SC_CLONE_SUFFIX : "");
+	return buf;
+}
 
 #endif

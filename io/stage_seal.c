@@ -6,6 +6,7 @@
 #include "io/base/cleanup.h"
 #include "io/base/fdio.h"
 #include "io/base/log.h"
+#include "io/base/num.h"
 #include "io/redo/check.h"
 
 #include <errno.h>
@@ -48,8 +49,10 @@ static int finish_files(struct sc_staged *stage, const struct sc_seal *seal,
 {
 	for (size_t i = 0; i < stage->list->n; i++) {
 		const struct sc_file *file = &stage->list->files[i];
-		CLEANUP_CLOSE int fd = sc_open_beneath(stage->target,
-						       file->path, O_WRONLY, 0);
+		char name[STAGE_NAME_CAP];
+		CLEANUP_CLOSE int fd = sc_open_beneath(
+			stage->target, stage_name(stage, file->path, name),
+			O_WRONLY, 0);
 
 		if (fd < 0)
 			return sc_err_sys(err, SC_ER_INTERNAL_ERROR, -fd,
@@ -76,10 +79,11 @@ static int finish_redo(struct sc_staged *stage, uint64_t end_lsn,
 		       struct sc_err *err)
 {
 	CLEANUP_CLOSE int dir = -1;
+	char name[STAGE_NAME_CAP];
 
 	if (sc_redo_build_finish(stage->redo, end_lsn, err) < 0)
 		return -1;
-	dir = openat(stage->target, SC_REDO_DIR,
+	dir = openat(stage->target, stage_name(stage, SC_REDO_DIR, name),
 		     O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
 	if (dir < 0)
 		return sc_err_sys(err, SC_ER_INTERNAL_ERROR, errno,
@@ -115,40 +119,54 @@ static void format_end(FILE *f, const struct sc_staged *stage,
 	write_text(f, "gtid_executed", m->gtid_executed);
 }
 
+/* The text of #snapclone_end, for our plugin in the server on the clone. */
+static char *end_text(const struct sc_staged *stage, const struct sc_seal *seal,
+		      struct sc_err *err)
+{
+	char *text = NULL;
+	size_t len = 0;
+	FILE *f = open_memstream(&text, &len);
+	bool bad;
+
+	if (f) {
+		format_end(f, stage, seal);
+		bad = ferror(f);
+		if (fclose(f) == 0 && !bad)
+			return text;
+	}
+	free(text);
+	sc_err_set(err, SC_ER_INTERNAL_ERROR, "out of memory");
+	return NULL;
+}
+
 /*
  * What start-up finds in #clone: an empty #replace_files makes InnoDB record
  * the recovery, #status_fix makes it create missing schema directories and
- * empty MyISAM and CSV tables (both as the stock plugin leaves them), and
- * #snapclone_end is for our plugin. Source: clone/clone0api.cc.
+ * empty MyISAM and CSV tables (both as the stock plugin leaves them). Source:
+ * clone/clone0api.cc.
  */
-static int write_end(struct sc_staged *stage, const struct sc_seal *seal,
-		     struct sc_err *err)
+static int write_end(struct sc_staged *stage, struct sc_err *err)
 {
+	const struct {
+		const char *name, *text;
+	} files[] = {
+		{ SC_END_NAME, stage->end_text },
+		{ SC_REPLACE_FILES, "" },
+		{ SC_STATUS_FIX, "" },
+	};
 	CLEANUP_CLOSE int dir = openat(
 		stage->target, SC_CLONE_DIR,
 		O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-	CLEANUP_FREE char *text = NULL;
-	size_t len = 0;
-	FILE *f;
-	int rc;
 
 	if (dir < 0)
-		return sc_err_sys(err, SC_ER_INTERNAL_ERROR, errno,
-				  "cannot open staged " SC_CLONE_DIR);
-	f = open_memstream(&text, &len);
-	if (!f)
-		return sc_err_set(err, SC_ER_INTERNAL_ERROR, "out of memory");
-	format_end(f, stage, seal);
-	rc = ferror(f);
-	if (fclose(f) || rc)
-		return sc_err_set(err, SC_ER_INTERNAL_ERROR, "out of memory");
-	if (sc_write_file(dir, "#snapclone_end", text, len, stage->uid,
-			  stage->gid, err) < 0 ||
-	    sc_write_file(dir, "#replace_files", "", 0, stage->uid, stage->gid,
-			  err) < 0)
-		return -1;
-	return sc_write_file(dir, "#status_fix", "", 0, stage->uid, stage->gid,
-			     err);
+		return stage_error(errno, SC_CLONE_DIR, err);
+	for (size_t i = 0; i < SC_ARRAY_SIZE(files); i++) {
+		if (sc_write_file(dir, files[i].name, files[i].text,
+				  strlen(files[i].text), stage->uid, stage->gid,
+				  err) < 0)
+			return -1;
+	}
+	return 0;
 }
 
 int sc_stage_seal(struct sc_staged *stage, const struct sc_seal *seal,
@@ -156,32 +174,77 @@ int sc_stage_seal(struct sc_staged *stage, const struct sc_seal *seal,
 {
 	if (check_complete(stage, seal, err) < 0 ||
 	    finish_redo(stage, seal->mark.end_lsn, err) < 0 ||
-	    finish_files(stage, seal, err) < 0 ||
-	    write_end(stage, seal, err) < 0)
+	    finish_files(stage, seal, err) < 0)
+		return -1;
+	stage->end_text = end_text(stage, seal, err);
+	if (!stage->end_text || (!stage->in_place && write_end(stage, err) < 0))
 		return -1;
 	return sc_tree_sync_dirs(stage->target, err);
 }
 
+int sc_stage_prepare(struct sc_staged *stage, struct sc_err *err)
+{
+	struct sc_inplace ip = { .datadir = stage->target,
+				 .uid = stage->uid,
+				 .gid = stage->gid,
+				 .list = stage->list,
+				 .end = stage->end_text,
+				 .end_len = strlen(stage->end_text) };
+
+	return sc_inplace_prepare(&ip, err);
+}
+
+/* The mark is of no use any more; a stale one would only be removed later. */
+static void remove_mark(struct sc_staged *stage)
+{
+	if (unlinkat(stage->target, SC_CLONE_DIR "/" SC_STAGE_MARK, 0) < 0)
+		sc_warning("cannot remove " SC_STAGE_MARK ": %s",
+			   strerrordesc_np(errno));
+}
+
+static int commit_new(struct sc_staged *stage, struct sc_err *err)
+{
+	CLEANUP_CLOSE int dir = openat(
+		stage->target, SC_CLONE_DIR,
+		O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+
+	if (dir < 0 || unlinkat(dir, SC_IN_PROGRESS, 0) < 0)
+		return stage_error(errno, SC_IN_PROGRESS, err);
+	if (fsync(dir) < 0 || fsync(stage->target) < 0 ||
+	    fsync(stage->parent) < 0)
+		return stage_error(errno, "fsync", err);
+	return 0;
+}
+
 int sc_stage_commit(struct sc_staged *stage, struct sc_err *err)
 {
-	CLEANUP_CLOSE int dir = -1;
-
-	if (unlinkat(stage->target, SC_IN_PROGRESS, 0) < 0)
-		return sc_err_sys(err, SC_ER_INTERNAL_ERROR, errno,
-				  "cannot remove " SC_IN_PROGRESS);
-	dir = openat(stage->target, SC_CLONE_DIR,
-		     O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-	if (dir < 0 || fsync(dir) < 0 || fsync(stage->target) < 0 ||
-	    fsync(stage->parent) < 0)
-		return sc_err_sys(err, SC_ER_INTERNAL_ERROR, errno,
-				  "cannot fsync the target directory");
+	if (!stage->in_place)
+		return commit_new(stage, err);
+	if (sc_inplace_commit(stage->target, err) < 0)
+		return -1;
+	remove_mark(stage);
 	return 0;
+}
+
+static void abort_in_place(struct sc_staged *stage)
+{
+	struct sc_err err = SC_ERR_INIT;
+
+	if (sc_inplace_undo(stage->target, &err) < 0)
+		sc_error("what was staged in the data directory is not removed: %s",
+			 err.msg);
+	else
+		remove_mark(stage);
 }
 
 void sc_stage_abort(struct sc_staged *stage)
 {
 	struct sc_err err = SC_ERR_INIT;
 
+	if (stage->in_place) {
+		abort_in_place(stage);
+		return;
+	}
 	if (sc_tree_remove(stage->target, &err) < 0)
 		sc_error("target directory %s is not removed: %s", stage->name,
 			 err.msg);

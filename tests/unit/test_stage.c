@@ -716,7 +716,7 @@ static void commit_without_its_mark(void **state)
 	assert_int_equal(seal(), 0);
 	unlinkat(target, "#clone/#status_in_progress", 0);
 	expect(sc_stage_commit(stage, &err), SC_ER_INTERNAL_ERROR,
-	       "cannot remove #clone/#status_in_progress");
+	       "directory of the clone: #status_in_progress");
 }
 
 static void free_is_quiet(void **state)

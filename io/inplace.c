@@ -1,0 +1,327 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/* The steps of a commit in place; see inplace.h. Undoing is in
+ * inplace_undo.c. */
+#include "io/inplace.h"
+
+#include "io/base/cleanup.h"
+#include "io/base/fdio.h"
+#include "io/base/num.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#define NAME_CAP (SC_PATH_MAX + 16)
+
+static int failed(int sys_errno, const char *what, struct sc_err *err)
+{
+	return sc_err_sys(err, SC_ER_INTERNAL_ERROR, sys_errno,
+			  "commit in the data directory: %s", what);
+}
+
+static bool exists(int datadir, const char *path)
+{
+	return faccessat(datadir, path, F_OK, AT_SYMLINK_NOFOLLOW) == 0;
+}
+
+static int clone_dir(struct sc_inplace *ip, struct sc_err *err)
+{
+	int fd = openat(ip->datadir, SC_CLONE_DIR,
+			O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+
+	return fd < 0 ? failed(errno, SC_CLONE_DIR, err) : fd;
+}
+
+/* Write a file of #clone, durably. */
+static int put_file(struct sc_inplace *ip, const char *name, const char *text,
+		    size_t len, struct sc_err *err)
+{
+	CLEANUP_CLOSE int dir = clone_dir(ip, err);
+
+	if (dir < 0 ||
+	    sc_write_file(dir, name, text, len, ip->uid, ip->gid, err) < 0)
+		return -1;
+	return fsync(dir) < 0 ? failed(errno, "fsync " SC_CLONE_DIR, err) : 0;
+}
+
+static int step_mark(struct sc_inplace *ip, struct sc_err *err)
+{
+	return put_file(ip, SC_STATUS_ERROR, "", 0, err);
+}
+
+/* ---- lists -------------------------------------------------------------------- */
+
+/* A list under way: names relative to the data directory, one per line. */
+struct names {
+	char *text;
+	size_t len;
+	FILE *f;
+};
+
+static int names_open(struct names *names, struct sc_err *err)
+{
+	names->text = NULL;
+	names->f = open_memstream(&names->text, &names->len);
+	return names->f ? 0 : failed(errno, "list", err);
+}
+
+static void names_add(struct names *names, const char *path)
+{
+	fprintf(names->f, "./%s\n", path);
+}
+
+/* Close the list and, if all went well, write it into #clone. */
+static int names_put(struct sc_inplace *ip, struct names *names,
+		     const char *list, int rc, struct sc_err *err)
+{
+	bool bad = ferror(names->f);
+
+	if (fclose(names->f) || bad)
+		rc = failed(ENOMEM, list, err);
+	if (rc == 0)
+		rc = put_file(ip, list, names->text, names->len, err);
+	free(names->text);
+	return rc;
+}
+
+typedef int visit_fn(struct sc_inplace *ip, const char *path,
+		     struct names *names, struct sc_err *err);
+
+static bool ends_with(const char *name, const char *suffix)
+{
+	size_t n = strlen(name), s = strlen(suffix);
+
+	return n >= s && !strcmp(name + n - s, suffix);
+}
+
+/* Schemas of the server itself keep their other files: the start empties their
+ * CSV tables and needs these to be there. */
+static bool system_schema(const char *path)
+{
+	return !strncmp(path, "mysql/", 6) || !strncmp(path, "sys/", 4) ||
+	       !strncmp(path, "performance_schema/", 19);
+}
+
+/* A file of the old data that the clone does not have under this name. */
+static bool old_data(const char *path)
+{
+	const char *name = strrchr(path, '/');
+
+	if (strstr(path, SC_CLONE_SUFFIX))
+		return false;
+	if (ends_with(path, ".ibd") || ends_with(path, ".ibu"))
+		return true;
+	if (name)
+		return !system_schema(path);
+	return !strncmp(path, "undo_", 5);
+}
+
+static int visit_dir(struct sc_inplace *ip, int at, const char *prefix,
+		     visit_fn *visit, struct names *names, struct sc_err *err);
+
+static int visit_entry(struct sc_inplace *ip, int at, const char *name,
+		       const char *prefix, visit_fn *visit,
+		       struct names *names, struct sc_err *err)
+{
+	CLEANUP_CLOSE int sub = -1;
+	char path[NAME_CAP];
+	struct stat st;
+
+	snprintf(path, sizeof(path), "%s%s%s", prefix, *prefix ? "/" : "",
+		 name);
+	if (fstatat(at, name, &st, AT_SYMLINK_NOFOLLOW) < 0)
+		return errno == ENOENT ? 0 : failed(errno, path, err);
+	if (S_ISREG(st.st_mode))
+		return visit(ip, path, names, err);
+	/* Top-level directories with '#' are InnoDB's and ours. */
+	if (!S_ISDIR(st.st_mode) || (!*prefix && name[0] == '#') ||
+	    (!*prefix && !strcmp(name, "lost+found")))
+		return 0;
+	sub = openat(at, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	if (sub < 0)
+		return failed(errno, path, err);
+	return visit_dir(ip, sub, path, visit, names, err);
+}
+
+static int visit_dir(struct sc_inplace *ip, int at, const char *prefix,
+		     visit_fn *visit, struct names *names, struct sc_err *err)
+{
+	CLEANUP_CLOSEDIR DIR *dir = NULL;
+	struct dirent *de;
+	int fd = openat(at, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+
+	dir = fd < 0 ? NULL : fdopendir(fd);
+	if (!dir) {
+		failed(errno, *prefix ? prefix : ".", err);
+		if (fd >= 0)
+			close(fd);
+		return -1;
+	}
+	while ((errno = 0, de = readdir(dir))) {
+		if (!strcmp(de->d_name, ".") || !strcmp(de->d_name, ".."))
+			continue;
+		if (visit_entry(ip, at, de->d_name, prefix, visit, names,
+				err) < 0)
+			return -1;
+	}
+	return errno ? failed(errno, *prefix ? prefix : ".", err) : 0;
+}
+
+static int visit_old(struct sc_inplace *ip, const char *path,
+		     struct names *names, struct sc_err *err)
+{
+	char staged[NAME_CAP];
+
+	(void)err;
+	if (old_data(path) &&
+	    !exists(ip->datadir, sc_inplace_name(path, staged, sizeof(staged))))
+		names_add(names, path);
+	return 0;
+}
+
+static int step_list_old(struct sc_inplace *ip, struct sc_err *err)
+{
+	struct names names;
+
+	if (names_open(&names, err) < 0)
+		return -1;
+	return names_put(ip, &names, SC_OLD_FILES,
+			 visit_dir(ip, ip->datadir, "", visit_old, &names, err),
+			 err);
+}
+
+/*
+ * A doublewrite file of the old data would overwrite pages of the clone that
+ * it takes for torn (zero pages: seen): an empty one takes its place.
+ */
+static int visit_doublewrite(struct sc_inplace *ip, const char *path,
+			     struct names *names, struct sc_err *err)
+{
+	CLEANUP_CLOSE int fd = -1;
+	char staged[NAME_CAP];
+
+	if (strncmp(path, "#ib_", 4) != 0 || !strstr(path, "dblwr") ||
+	    strstr(path, SC_CLONE_SUFFIX))
+		return 0;
+	fd = openat(ip->datadir, sc_inplace_name(path, staged, sizeof(staged)),
+		    O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW | O_CLOEXEC,
+		    0640);
+	if (fd < 0 || fsync(fd) < 0 ||
+	    (geteuid() == 0 && fchown(fd, ip->uid, ip->gid) < 0))
+		return failed(errno, staged, err);
+	names_add(names, path);
+	return 0;
+}
+
+/* The clone's files whose names exist in the old data. */
+static int list_replaced(struct sc_inplace *ip, struct names *names,
+			 struct sc_err *err)
+{
+	for (size_t i = 0; i < ip->list->n; i++) {
+		if (exists(ip->datadir, ip->list->files[i].path))
+			names_add(names, ip->list->files[i].path);
+	}
+	if (visit_dir(ip, ip->datadir, "", visit_doublewrite, names, err) < 0)
+		return -1;
+	/* Last: InnoDB takes the state of the last entry for that of all. */
+	names_add(names, SC_REDO_DIR);
+	return 0;
+}
+
+static int step_list_replaced(struct sc_inplace *ip, struct sc_err *err)
+{
+	struct names names;
+
+	if (names_open(&names, err) < 0)
+		return -1;
+	return names_put(ip, &names, SC_REPLACE_FILES,
+			 list_replaced(ip, &names, err), err);
+}
+
+/*
+ * New files, and among them two of #clone that a rollback must remove:
+ * #snapclone_end, so that it is there after a start exactly when the clone was
+ * swapped in, and #status_fix, which would empty the old data's MyISAM tables.
+ */
+static int step_list_new(struct sc_inplace *ip, struct sc_err *err)
+{
+	struct names names;
+
+	if (names_open(&names, err) < 0)
+		return -1;
+	for (size_t i = 0; i < ip->list->n; i++) {
+		if (!exists(ip->datadir, ip->list->files[i].path))
+			names_add(&names, ip->list->files[i].path);
+	}
+	names_add(&names, SC_CLONE_DIR "/" SC_END_NAME);
+	names_add(&names, SC_CLONE_DIR "/" SC_STATUS_FIX);
+	return names_put(ip, &names, SC_NEW_FILES, 0, err);
+}
+
+/* ---- final names --------------------------------------------------------------- */
+
+static int step_rename_new(struct sc_inplace *ip, struct sc_err *err)
+{
+	for (size_t i = 0; i < ip->list->n; i++) {
+		const char *path = ip->list->files[i].path;
+		char staged[NAME_CAP];
+
+		if (exists(ip->datadir, path))
+			continue;
+		if (renameat(ip->datadir,
+			     sc_inplace_name(path, staged, sizeof(staged)),
+			     ip->datadir, path) < 0)
+			return failed(errno, path, err);
+	}
+	return 0;
+}
+
+static int step_put_end(struct sc_inplace *ip, struct sc_err *err)
+{
+	return put_file(ip, SC_END_NAME, ip->end, ip->end_len, err);
+}
+
+static int step_put_fix(struct sc_inplace *ip, struct sc_err *err)
+{
+	return put_file(ip, SC_STATUS_FIX, "", 0, err);
+}
+
+static int step_sync(struct sc_inplace *ip, struct sc_err *err)
+{
+	return sc_tree_sync_dirs(ip->datadir, err);
+}
+
+const struct sc_inplace_step sc_inplace_steps[] = {
+	{ "mark", step_mark },
+	{ "list old files", step_list_old },
+	{ "list replaced files", step_list_replaced },
+	{ "list new files", step_list_new },
+	{ "rename new files", step_rename_new },
+	{ "write end", step_put_end },
+	{ "write fix", step_put_fix },
+	{ "sync", step_sync },
+};
+const size_t sc_inplace_n_steps = SC_ARRAY_SIZE(sc_inplace_steps);
+
+int sc_inplace_prepare(struct sc_inplace *ip, struct sc_err *err)
+{
+	for (size_t i = 0; i < sc_inplace_n_steps; i++) {
+		if (sc_inplace_steps[i].run(ip, err) < 0)
+			return sc_err_context(err, "%s",
+					      sc_inplace_steps[i].name);
+	}
+	return 0;
+}
+
+int sc_inplace_commit(int datadir, struct sc_err *err)
+{
+	CLEANUP_CLOSE int dir = openat(
+		datadir, SC_CLONE_DIR,
+		O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+
+	if (dir < 0 || unlinkat(dir, SC_STATUS_ERROR, 0) < 0)
+		return failed(errno, SC_STATUS_ERROR, err);
+	return fsync(dir) < 0 ? failed(errno, "fsync " SC_CLONE_DIR, err) : 0;
+}

@@ -1,0 +1,263 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/* The beginning of a stage: marks, room, files; see stage.h. Job's thread. */
+#include "io/stage_impl.h"
+
+#include "io/base/cleanup.h"
+#include "io/base/fdio.h"
+#include "io/base/num.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/statvfs.h>
+
+/* What a clone needs besides the files: redo, InnoDB's temporary files. */
+#define SPACE_MARGIN (64 * SC_MIB)
+
+int stage_error(int sys_errno, const char *what, struct sc_err *err)
+{
+	return sc_err_sys(err, SC_ER_INTERNAL_ERROR, sys_errno,
+			  "directory of the clone: %s", what);
+}
+
+int stage_make_dir(struct sc_staged *stage, const char *name,
+		   struct sc_err *err)
+{
+	int fd;
+
+	if (mkdirat(stage->target, name, 0750) < 0)
+		return stage_error(errno, name, err);
+	fd = openat(stage->target, name,
+		    O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	if (fd < 0)
+		return stage_error(errno, name, err);
+	if (geteuid() == 0 && fchown(fd, stage->uid, stage->gid) < 0) {
+		close(fd);
+		return stage_error(errno, name, err);
+	}
+	return fd;
+}
+
+/* Directories that the server insists on: mysql even when no tablespace lies
+ * in it. It makes those of other schemas itself when it finds #status_fix.
+ * Source: Clone_Handle::create_clone_directory() in clone/clone0clone.cc. */
+static int make_server_dirs(struct sc_staged *stage, struct sc_err *err)
+{
+	static const char *const names[] = { "#innodb_temp", "mysql" };
+
+	for (size_t i = 0; i < SC_ARRAY_SIZE(names); i++) {
+		CLEANUP_CLOSE int fd = stage_make_dir(stage, names[i], err);
+
+		if (fd < 0)
+			return -1;
+	}
+	return 0;
+}
+
+static int mark_in_progress(struct sc_staged *stage, struct sc_err *err)
+{
+	CLEANUP_CLOSE int clone = stage_make_dir(stage, SC_CLONE_DIR, err);
+
+	if (clone < 0 || sc_write_file(clone, SC_IN_PROGRESS, "", 0, stage->uid, stage->gid, err) < 0)
+		return -1;
+	if (make_server_dirs(stage, err) < 0)
+		return -1;
+	if (fsync(clone) < 0 || fsync(stage->target) < 0)
+		return stage_error(errno, "fsync", err);
+	return 0;
+}
+
+/* Someone else's files must never be taken for a stage that failed. */
+static int check_empty(struct sc_staged *stage, struct sc_err *err)
+{
+	CLEANUP_CLOSEDIR DIR *dir = NULL;
+	struct dirent *de;
+	int fd = openat(stage->target, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+
+	if (fd >= 0)
+		dir = fdopendir(fd);
+	if (!dir) {
+		stage_error(errno, "opendir", err);
+		if (fd >= 0)
+			close(fd);
+		return -1;
+	}
+	while ((de = readdir(dir))) {
+		if (strcmp(de->d_name, ".") && strcmp(de->d_name, ".."))
+			return sc_err_set(err, SC_ER_INTERNAL_ERROR,
+					  "target directory %s is not empty",
+					  stage->name);
+	}
+	return 0;
+}
+
+/*
+ * In place: alone in the data directory, and without what an earlier job may
+ * have left there.
+ */
+static int enter_data_directory(struct sc_staged *stage, struct sc_err *err)
+{
+	if (sc_inplace_lock(stage->target, stage->uid, stage->gid, &stage->lock_fd,
+			    err) < 0 ||
+	    sc_inplace_undo(stage->target, err) < 0)
+		return -1;
+	if (ftruncate(stage->lock_fd, 0) < 0)
+		return stage_error(errno, SC_STAGE_MARK, err);
+	return 0;
+}
+
+static struct sc_staged *stage_new(const struct sc_stage_params *params)
+{
+	struct sc_staged *stage = calloc(1, sizeof(*stage));
+
+	if (!stage)
+		return NULL;
+	pthread_mutex_init(&stage->lock, NULL);
+	stage->target = params->target;
+	stage->parent = params->parent;
+	stage->page_size = params->page_size;
+	stage->in_place = params->in_place;
+	stage->lock_fd = -1;
+	stage->streams = params->streams;
+	snprintf(stage->name, sizeof(stage->name), "%s",
+		 params->name ? params->name : "");
+	stage->open = calloc(params->streams + 1, sizeof(*stage->open));
+	if (!stage->open) {
+		sc_stage_free(stage);
+		return NULL;
+	}
+	for (unsigned i = 0; i <= params->streams; i++)
+		stage->open[i].fd = -1;
+	return stage;
+}
+
+int sc_stage_open(const struct sc_stage_params *params, struct sc_staged **ret,
+		  struct sc_err *err)
+{
+	struct sc_staged *stage = stage_new(params);
+	struct stat st;
+
+	if (!stage)
+		return sc_err_set(err, SC_ER_INTERNAL_ERROR, "out of memory");
+	if (fstat(stage->target, &st) < 0) {
+		stage_error(errno, "fstat", err);
+		goto fail;
+	}
+	stage->uid = st.st_uid;
+	stage->gid = st.st_gid;
+	if (stage->in_place ? enter_data_directory(stage, err) < 0 :
+			      check_empty(stage, err) < 0)
+		goto fail;
+	if (!stage->in_place && mark_in_progress(stage, err) < 0) {
+		sc_stage_abort(stage);
+		goto fail;
+	}
+	*ret = stage;
+	return 0;
+fail:
+	sc_stage_free(stage);
+	return -1;
+}
+
+void sc_stage_free(struct sc_staged *stage)
+{
+	if (!stage)
+		return;
+	for (unsigned i = 0; stage->open && i <= stage->streams; i++) {
+		if (stage->open[i].fd >= 0)
+			close(stage->open[i].fd);
+	}
+	if (stage->lock_fd >= 0)
+		close(stage->lock_fd);
+	sc_redo_build_free(stage->redo);
+	pthread_mutex_destroy(&stage->lock);
+	free(stage->open);
+	free((void *)stage->have);
+	free(stage->end_text);
+	free(stage);
+}
+
+static int check_space(struct sc_staged *stage, uint64_t bytes,
+		       struct sc_err *err)
+{
+	struct statvfs vfs;
+	uint64_t avail;
+
+	if (fstatvfs(stage->target, &vfs) < 0)
+		return stage_error(errno, "statvfs", err);
+	avail = (uint64_t)vfs.f_bavail * vfs.f_frsize;
+	if (avail >= bytes + SPACE_MARGIN)
+		return 0;
+	return sc_err_set(err, SC_ER_CLONE_DISK_SPACE,
+			  "the clone needs %" PRIu64 " MiB, %" PRIu64
+			  " MiB are free for the target directory",
+			  (bytes + SPACE_MARGIN) / SC_MIB, avail / SC_MIB);
+}
+
+/* In place: note the directories that a file needs and that are not there, so
+ * that an undo removes them and no others. */
+static int note_dirs(struct sc_staged *stage, const char *path,
+		     struct sc_err *err)
+{
+	char dir[SC_PATH_MAX];
+
+	for (const char *p = strchr(path, '/'); p; p = strchr(p + 1, '/')) {
+		int n = snprintf(dir, sizeof(dir), "%.*s", (int)(p - path),
+				 path);
+
+		if (faccessat(stage->target, dir, F_OK, AT_SYMLINK_NOFOLLOW) ==
+		    0)
+			continue;
+		dir[n] = '\n';
+		if (lseek(stage->lock_fd, 0, SEEK_END) < 0 ||
+		    write(stage->lock_fd, dir, (size_t)n + 1) != n + 1)
+			return stage_error(errno, SC_STAGE_MARK, err);
+	}
+	return 0;
+}
+
+static int create_file(struct sc_staged *stage, const struct sc_file *file,
+		       struct sc_err *err)
+{
+	CLEANUP_CLOSE int fd = -1;
+	char name[STAGE_NAME_CAP];
+	int rc;
+
+	if (stage->in_place && note_dirs(stage, file->path, err) < 0)
+		return -1;
+	rc = sc_mkdirs_for(stage->target, file->path, stage->uid, stage->gid);
+	if (rc < 0)
+		return stage_error(-rc, file->path, err);
+	fd = sc_open_beneath(stage->target,
+			     stage_name(stage, file->path, name),
+			     O_WRONLY | O_CREAT | O_EXCL, 0640);
+	if (fd < 0)
+		return stage_error(-fd, file->path, err);
+	if (geteuid() == 0 && fchown(fd, stage->uid, stage->gid) < 0)
+		return stage_error(errno, file->path, err);
+	if (ftruncate(fd, (off_t)file->size) < 0)
+		return stage_error(errno, file->path, err);
+	return 0;
+}
+
+int sc_stage_files(struct sc_staged *stage, const struct sc_filelist *list,
+		   struct sc_err *err)
+{
+	if (check_space(stage, list->bytes, err) < 0)
+		return -1;
+	stage->have = calloc(list->chunks + 1, sizeof(*stage->have));
+	if (!stage->have)
+		return sc_err_set(err, SC_ER_INTERNAL_ERROR,
+				  "out of memory for %" PRIu64 " chunks",
+				  list->chunks);
+	stage->list = list;
+	for (size_t i = 0; i < list->n; i++) {
+		if (create_file(stage, &list->files[i], err) < 0)
+			return -1;
+	}
+	return 0;
+}
