@@ -128,6 +128,14 @@ static void update_speed(const struct sc_stage_row *row)
 	speed_from.network = row->network;
 }
 
+/* Redo is copied beside the files, but a client expects one stage after the
+ * other: the later one begins to show when the files are done. */
+static bool is_early(uint32_t stage)
+{
+	return stage > SC_STAGE_FILE_COPY &&
+	       record.stages[SC_STAGE_FILE_COPY].state != SC_STATE_COMPLETED;
+}
+
 void sc_status_progress(const struct sc_ctl_progress *p)
 {
 	struct sc_stage_row *row;
@@ -137,7 +145,8 @@ void sc_status_progress(const struct sc_ctl_progress *p)
 	    p->stage >= SC_STAGE_COUNT || p->state >= SC_STATE_COUNT)
 		return;
 	row = &record.stages[p->stage];
-	if (row->state == SC_STATE_NOT_STARTED) {
+	if (row->state == SC_STATE_NOT_STARTED &&
+	    p->state != SC_STATE_NOT_STARTED && !is_early(p->stage)) {
 		stages_end_before(p->stage);
 		stage_begin(p->stage);
 	}
