@@ -14,6 +14,7 @@
 #include <string.h>
 #include <sys/eventfd.h>
 #include <sys/socket.h>
+#include <unistd.h>
 
 /* Longest body a stranger may send. */
 #define HELLO_MAX 64
@@ -70,12 +71,25 @@ static int check_hello(struct sc_data_server *s, const struct sc_hello *hello,
 	if (hello->stream > s->p.streams)
 		return sc_frame_bad(err, "no such stream");
 	SC_LOCK_SCOPE(&s->lock);
-	if (s->cancelled || s->taken[hello->stream])
+	/* Stream 0 may have heard HELLO_OK but not be registered yet. */
+	while (hello->stream && s->taken[0] && !s->conns[0] && !s->cancelled)
+		pthread_cond_wait(&s->changed, &s->lock);
+	if (s->cancelled)
+		return sc_frame_bad(err, "the job is ending");
+	if (s->taken[hello->stream])
 		return sc_frame_bad(err, "stream connected twice");
 	if (hello->stream && !s->conns[0])
 		return sc_frame_bad(err, "data stream before stream 0");
 	s->taken[hello->stream] = true;
 	return 0;
+}
+
+/* The peer left before it heard that it was admitted. */
+static void give_back(struct sc_data_server *s, unsigned stream)
+{
+	SC_LOCK_SCOPE(&s->lock);
+	s->taken[stream] = false;
+	pthread_cond_broadcast(&s->changed);
 }
 
 /* The guest's connection, with TLS where the job has it. */
@@ -116,10 +130,13 @@ static int admit(struct sc_data_server *s, struct guest *g, struct sc_err *err)
 	if (frame.type != SC_FRAME_HELLO ||
 	    sc_frame_get_hello(&dec, &hello) < 0)
 		return sc_frame_bad(err, "expected HELLO");
-	if (check_hello(s, &hello, err) < 0 ||
-	    sc_frame_send(conn, SC_FRAME_HELLO_OK, 0, NULL, 0, NULL, 0, err) <
-		    0)
+	if (check_hello(s, &hello, err) < 0)
 		return -1;
+	if (sc_frame_send(conn, SC_FRAME_HELLO_OK, 0, NULL, 0, NULL, 0, err) <
+	    0) {
+		give_back(s, hello.stream);
+		return -1;
+	}
 	sc_socket_timeout(fd, 0);
 	return hello.stream;
 }
@@ -129,14 +146,19 @@ static void turn_away(struct sc_data_server *s, struct guest *g,
 		      const struct sc_err *err)
 {
 	struct sc_conn *conn;
+	int fd;
 
 	sc_warning("data connection refused: %s", err->msg);
 	pthread_mutex_lock(&s->lock);
 	conn = g->conn;
+	fd = g->fd; /* without a connection when the handshake failed */
 	g->conn = NULL;
+	g->fd = -1;
 	pthread_mutex_unlock(&s->lock);
 	if (conn)
 		conn->ops->free(conn);
+	else if (fd >= 0)
+		close(fd);
 }
 
 static void register_stream(struct sc_data_server *s, struct guest *g,
@@ -223,8 +245,11 @@ static void *accept_main(void *arg)
 	for (;;) {
 		int fd;
 
-		if (poll(p, 2, -1) < 0 && errno != EINTR)
+		if (poll(p, 2, -1) < 0) {
+			if (errno == EINTR)
+				continue;
 			break;
+		}
 		if (p[1].revents)
 			break;
 		fd = accept4(s->listener, NULL, NULL, SOCK_CLOEXEC);
@@ -276,6 +301,11 @@ int sc_data_server_await_control(struct sc_data_server *s, int timeout_ms,
 
 	clock_gettime(CLOCK_REALTIME, &until);
 	until.tv_sec += timeout_ms / 1000;
+	until.tv_nsec += timeout_ms % 1000 * 1000000L;
+	if (until.tv_nsec >= 1000000000) {
+		until.tv_sec++;
+		until.tv_nsec -= 1000000000;
+	}
 	SC_LOCK_SCOPE(&s->lock);
 	while (!s->conns[0] && !s->cancelled) {
 		if (pthread_cond_timedwait(&s->changed, &s->lock, &until) ==

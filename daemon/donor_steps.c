@@ -10,6 +10,7 @@
 #include "io/base/fdio.h"
 #include "io/base/log.h"
 #include "io/base/num.h"
+#include "io/base/step.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -280,6 +281,7 @@ int donor_run_steps(struct donor *d, struct sc_err *err)
 		sc_debug("donor step: %s", steps[i].name);
 		if (stopped(d, err) < 0 || steps[i].run(d, err) < 0)
 			return -1;
+		sc_step_done("donor", steps[i].name);
 	}
 	return 0;
 }

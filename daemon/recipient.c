@@ -6,10 +6,13 @@
  */
 #include "daemon/recipient.h"
 
+#include "daemon/session.h"
+
 #include "io/base/cleanup.h"
 #include "io/base/clock.h"
 #include "io/base/log.h"
 #include "io/base/num.h"
+#include "io/base/step.h"
 
 #include <errno.h>
 #include <inttypes.h>
@@ -145,6 +148,7 @@ static int open_stage(struct recipient *r, struct sc_err *err)
 		.target = r->target,
 		.parent = r->parent,
 		.name = r->start.target_name,
+		.in_place = r->start.in_place,
 		.page_size = r->start.page_size,
 		.streams = r->start.streams,
 	};
@@ -177,6 +181,52 @@ static int step_seal(struct recipient *r, struct sc_err *err)
 	return sc_stage_seal(r->stage, &r->seal, err);
 }
 
+/* ---- in place: the plugin's part of the commit lies between ours --------------- */
+
+static int await_order(struct recipient *r, const bool *order,
+		       struct sc_err *err)
+{
+	SC_LOCK_SCOPE(&r->lock);
+	while (!*order && !r->job.stopping)
+		pthread_cond_wait(&r->changed, &r->lock);
+	return *order ? 0 :
+			sc_err_set(err, SC_ER_QUERY_INTERRUPTED,
+				   "the clone was cancelled");
+}
+
+/* Complete and checked: the plugin stops what would disturb the commit. */
+static int step_await_prepare(struct recipient *r, struct sc_err *err)
+{
+	struct sc_ctl_done done = { .seal = r->seal.mark,
+				    .checkpoint_lsn =
+					    r->job.done.checkpoint_lsn };
+	struct sc_enc enc = { 0 };
+
+	if (!r->start.in_place)
+		return 0;
+	sc_ctl_put_done(&enc, &done);
+	if (sc_session_send(r->job.session, SC_CTL_STAGED, &enc, err) < 0)
+		return -1;
+	return await_order(r, &r->prepare, err);
+}
+
+static int step_prepare(struct recipient *r, struct sc_err *err)
+{
+	if (!r->start.in_place)
+		return 0;
+	return sc_stage_prepare(r->stage, err);
+}
+
+/* The plugin resets binary logs and GTIDs. */
+static int step_await_commit(struct recipient *r, struct sc_err *err)
+{
+	if (!r->start.in_place)
+		return 0;
+	if (sc_session_send(r->job.session, SC_CTL_PREPARED, NULL, err) < 0)
+		return -1;
+	return await_order(r, &r->commit, err);
+}
+
 static int step_commit(struct recipient *r, struct sc_err *err)
 {
 	if (sc_stage_commit(r->stage, err) < 0)
@@ -196,6 +246,9 @@ static const struct {
 	{ "receive", receive_control },
 	{ "await streams", step_await_streams },
 	{ "seal", step_seal },
+	{ "await prepare", step_await_prepare },
+	{ "prepare", step_prepare },
+	{ "await commit", step_await_commit },
 	{ "commit", step_commit },
 };
 
@@ -208,6 +261,7 @@ static int run_steps(struct recipient *r, struct sc_err *err)
 					  "the clone was cancelled");
 		if (steps[i].run(r, err) < 0)
 			return -1;
+		sc_step_done("recipient", steps[i].name);
 	}
 	return 0;
 }
@@ -257,9 +311,18 @@ static int recipient_run(struct sc_job *job)
 static int recipient_message(struct sc_job *job, const struct sc_ctl_msg *msg,
 			     struct sc_err *err)
 {
-	(void)job;
-	return sc_err_set(err, SC_ER_CLONE_PROTOCOL,
-			  "unexpected control message %u", msg->type);
+	struct recipient *r = (struct recipient *)job;
+
+	SC_LOCK_SCOPE(&r->lock);
+	if (msg->type == SC_CTL_PREPARE && !r->prepare)
+		r->prepare = true;
+	else if (msg->type == SC_CTL_COMMIT && r->prepare && !r->commit)
+		r->commit = true;
+	else
+		return sc_err_set(err, SC_ER_CLONE_PROTOCOL,
+				  "unexpected control message %u", msg->type);
+	pthread_cond_broadcast(&r->changed);
+	return 0;
 }
 
 static void recipient_cancel(struct sc_job *job)
@@ -270,6 +333,7 @@ static void recipient_cancel(struct sc_job *job)
 	SC_LOCK_SCOPE(&r->lock);
 	for (unsigned i = 0; i <= r->start.streams; i++)
 		recipient_wake_link(&r->links[i], i == 0 && !hard);
+	pthread_cond_broadcast(&r->changed);
 }
 
 static void recipient_tick(struct sc_job *job)
@@ -300,7 +364,9 @@ static void recipient_free(struct sc_job *job)
 	sc_filelist_free(&r->list);
 	sc_seal_free(&r->seal);
 	close(r->target);
-	close(r->parent);
+	if (r->parent >= 0)
+		close(r->parent);
+	pthread_cond_destroy(&r->changed);
 	explicit_bzero(r->start.key, sizeof(r->start.key));
 	pthread_mutex_destroy(&r->lock);
 	sc_job_destroy(job);
@@ -344,7 +410,8 @@ struct sc_job *sc_recipient_new(struct sc_session *session,
 	struct sc_dec dec = sc_ctl_body(msg);
 	struct recipient *r;
 
-	if (sc_ctl_get_recipient_start(&dec, &start) < 0 || msg->nfds != 2) {
+	if (sc_ctl_get_recipient_start(&dec, &start) < 0 ||
+	    msg->nfds != (start.in_place ? 1 : 2)) {
 		sc_err_set(err, SC_ER_CLONE_PROTOCOL,
 			   "malformed RECIPIENT_START");
 		return NULL;
@@ -355,8 +422,9 @@ struct sc_job *sc_recipient_new(struct sc_session *session,
 		return NULL;
 	}
 	r->target = msg->fds[0];
-	r->parent = msg->fds[1];
+	r->parent = start.in_place ? -1 : msg->fds[1];
 	msg->fds[0] = msg->fds[1] = -1;
+	pthread_cond_init(&r->changed, NULL);
 	pthread_mutex_init(&r->lock, NULL);
 	sc_job_init(&r->job, &recipient_ops, session, start.job_id, 1,
 		    start.peer);

@@ -23,13 +23,15 @@ struct link {
 struct recipient {
 	struct sc_job job;
 	struct sc_ctl_recipient_start start;
-	int target, parent;
+	int target, parent; /* parent -1 in place */
 	struct sc_staged *stage;
 	bool committed;
 	struct sc_filelist list;
 	bool listed;
 	void *redo_buf; /* SC_FRAME_MAX_DATA bytes, stream 0's */
 	struct sc_seal seal;
+	bool prepare, commit; /* asked for by the plugin; under lock */
+	pthread_cond_t changed;
 	atomic_uint_fast64_t network; /* bytes received */
 
 	pthread_mutex_t lock;

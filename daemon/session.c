@@ -7,6 +7,7 @@
 #include "io/base/clock.h"
 #include "io/base/log.h"
 #include "io/base/num.h"
+#include "io/inplace.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -206,6 +207,18 @@ static int reply_status(struct sc_session *s, struct sc_err *err)
 	return sc_session_send(s, SC_CTL_STATUS_REPLY, &enc, err);
 }
 
+/* What a job that died left in a data directory. */
+static int clean(struct sc_session *s, struct sc_ctl_msg *msg,
+		 struct sc_err *err)
+{
+	if (!s->may_start || s->job || msg->nfds != 1)
+		return sc_err_set(err, SC_ER_CLONE_PROTOCOL,
+				  "malformed CLEAN");
+	if (sc_inplace_clean(msg->fds[0], err) < 0)
+		return -1;
+	return sc_session_send(s, SC_CTL_CLEANED, NULL, err);
+}
+
 static int handle(struct sc_session *s, struct sc_ctl_msg *msg,
 		  struct sc_err *err)
 {
@@ -215,6 +228,8 @@ static int handle(struct sc_session *s, struct sc_ctl_msg *msg,
 	case SC_CTL_DONOR_START:
 	case SC_CTL_RECIPIENT_START:
 		return start_job(s, msg, err);
+	case SC_CTL_CLEAN:
+		return clean(s, msg, err);
 	case SC_CTL_CANCEL:
 		if (s->job)
 			sc_job_cancel(s->job);

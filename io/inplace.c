@@ -6,6 +6,7 @@
 #include "io/base/cleanup.h"
 #include "io/base/fdio.h"
 #include "io/base/num.h"
+#include "io/base/step.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -311,6 +312,7 @@ int sc_inplace_prepare(struct sc_inplace *ip, struct sc_err *err)
 		if (sc_inplace_steps[i].run(ip, err) < 0)
 			return sc_err_context(err, "%s",
 					      sc_inplace_steps[i].name);
+		sc_step_done("inplace", sc_inplace_steps[i].name);
 	}
 	return 0;
 }

@@ -67,6 +67,9 @@ int sc_inplace_commit(int datadir, struct sc_err *err);
  */
 int sc_inplace_undo(int datadir, struct sc_err *err);
 
+/* Take the lock, undo, and remove the mark too: after a job that died. */
+int sc_inplace_clean(int datadir, struct sc_err *err);
+
 /*
  * Take the lock of #clone/#snapclone_stage, so that a daemon that outlived its
  * job cannot write beside another one. *ret_fd holds it until it is closed.

@@ -236,3 +236,18 @@ int sc_inplace_undo(int datadir, struct sc_err *err)
 		return failed(errno, "fsync", err);
 	return 0;
 }
+
+int sc_inplace_clean(int datadir, struct sc_err *err)
+{
+	CLEANUP_CLOSE int lock = -1;
+	struct stat st;
+
+	if (fstat(datadir, &st) < 0)
+		return failed(errno, "fstat", err);
+	if (sc_inplace_lock(datadir, st.st_uid, st.st_gid, &lock, err) < 0 ||
+	    sc_inplace_undo(datadir, err) < 0)
+		return -1;
+	if (unlinkat(datadir, SC_CLONE_DIR "/" SC_STAGE_MARK, 0) < 0)
+		return failed(errno, SC_STAGE_MARK, err);
+	return 0;
+}

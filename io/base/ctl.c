@@ -162,6 +162,7 @@ void sc_ctl_put_recipient_start(struct sc_enc *enc,
 	sc_enc_raw(enc, m->job_id, sizeof(m->job_id));
 	sc_enc_raw(enc, m->key, sizeof(m->key));
 	sc_enc_u8(enc, m->tls);
+	sc_enc_u8(enc, m->in_place);
 	sc_enc_u32(enc, m->streams);
 	sc_enc_u32(enc, m->data_bandwidth);
 	sc_enc_u32(enc, m->network_bandwidth);
@@ -175,12 +176,14 @@ void sc_ctl_put_recipient_start(struct sc_enc *enc,
 int sc_ctl_get_recipient_start(struct sc_dec *dec,
 			       struct sc_ctl_recipient_start *ret)
 {
-	uint8_t tls;
+	uint8_t tls, in_place;
 
 	sc_dec_raw(dec, ret->job_id, sizeof(ret->job_id));
 	sc_dec_raw(dec, ret->key, sizeof(ret->key));
 	tls = sc_dec_u8(dec);
+	in_place = sc_dec_u8(dec);
 	ret->tls = tls == 1;
+	ret->in_place = in_place == 1;
 	ret->streams = sc_dec_u32(dec);
 	ret->data_bandwidth = sc_dec_u32(dec);
 	ret->network_bandwidth = sc_dec_u32(dec);
@@ -189,8 +192,9 @@ int sc_ctl_get_recipient_start(struct sc_dec *dec,
 	sc_dec_str(dec, ret->address, sizeof(ret->address));
 	sc_dec_str(dec, ret->peer, sizeof(ret->peer));
 	sc_dec_str(dec, ret->target_name, sizeof(ret->target_name));
-	if (tls > 1 || !streams_ok(ret->streams) ||
-	    !page_size_ok(ret->page_size) || !name_ok(ret->target_name))
+	if (tls > 1 || in_place > 1 || !streams_ok(ret->streams) ||
+	    !page_size_ok(ret->page_size) ||
+	    ret->in_place == name_ok(ret->target_name))
 		return -1;
 	return sc_dec_end(dec);
 }

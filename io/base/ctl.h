@@ -21,7 +21,7 @@
 #include <stdint.h>
 
 #define SC_VERSION "0.1.0"
-#define SC_CTL_VERSION 1
+#define SC_CTL_VERSION 2
 #define SC_CTL_MAGIC 0x4c544353u /* "SCTL" */
 #define SC_CTL_HEADER_SIZE 12
 #define SC_CTL_MAX_FDS 8
@@ -55,7 +55,16 @@ enum sc_ctl_type {
 	SC_CTL_LOG = 14,        /* embedded daemon: u8 level, string */
 	SC_CTL_STATUS = 15,     /* CLI: no body */
 	SC_CTL_STATUS_REPLY = 16, /* daemon: u32 n, n x struct sc_ctl_job_status */
-	SC_CTL_TYPE_MAX = 16,
+	SC_CTL_STAGED = 17,     /* daemon, in place: struct sc_ctl_done; complete
+				   and checked, waiting for PREPARE */
+	SC_CTL_PREPARE = 18,    /* plugin: write the lists; no body */
+	SC_CTL_PREPARED = 19,   /* daemon: a rollback is still possible; no body */
+	SC_CTL_COMMIT = 20,     /* plugin: the next start swaps; no body. Answered
+				   by DONE */
+	SC_CTL_CLEAN = 21,      /* plugin, instead of a job: undo what is left in
+				   the data directory (its descriptor) */
+	SC_CTL_CLEANED = 22,    /* daemon: nothing is left; no body */
+	SC_CTL_TYPE_MAX = 22,
 };
 
 /* Stages as in clone_progress; the order is that of its rows. */
@@ -132,11 +141,13 @@ struct sc_ctl_seal {
 	char *gtid_executed;    /* G, owned */
 };
 
-/* Begin a recipient job. Descriptors: target directory, its parent. */
+/* Begin a recipient job. Descriptors: target directory, its parent; in place
+ * only the data directory. */
 struct sc_ctl_recipient_start {
 	uint8_t job_id[SC_JOB_ID_SIZE];
 	uint8_t key[SC_JOB_KEY_SIZE];
 	bool tls;
+	bool in_place;
 	uint32_t streams;
 	uint32_t data_bandwidth;    /* MiB/s, 0 = no limit */
 	uint32_t network_bandwidth;
@@ -144,7 +155,7 @@ struct sc_ctl_recipient_start {
 	uint16_t port;
 	char address[64];           /* numeric */
 	char peer[256];             /* donor as the user named it, host:port */
-	char target_name[256];
+	char target_name[256]; /* empty in place */
 };
 
 struct sc_ctl_progress {

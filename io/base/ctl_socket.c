@@ -37,6 +37,12 @@ static const struct {
 	[SC_CTL_LOG] = { 2048, 0 },
 	[SC_CTL_STATUS] = { 0, 0 },
 	[SC_CTL_STATUS_REPLY] = { 1u << 20, 0 },
+	[SC_CTL_STAGED] = { SC_CTL_MAX_BODY, 0 },
+	[SC_CTL_PREPARE] = { 0, 0 },
+	[SC_CTL_PREPARED] = { 0, 0 },
+	[SC_CTL_COMMIT] = { 0, 0 },
+	[SC_CTL_CLEAN] = { 0, 1 },
+	[SC_CTL_CLEANED] = { 0, 0 },
 };
 
 void sc_ctl_msg_clear(struct sc_ctl_msg *msg)

@@ -8,7 +8,8 @@ import subprocess
 
 CTL_MAGIC, FRAME_MAGIC = 0x4c544353, 0x46444353
 HELLO, DONOR_START, DONOR_READY, RECIPIENT_START, ERROR, CANCEL, LOG = 1, 2, 3, 9, 12, 13, 14
-PROTOCOL_VERSION = 1
+PROTOCOL_VERSION = 1  # data channel
+CONTROL_VERSION = 2
 
 
 def text(value):
@@ -38,7 +39,7 @@ def data_hello(job, stream, version=PROTOCOL_VERSION):
 class Control:
     """A connection to the control socket of a service."""
 
-    def __init__(self, path, version=PROTOCOL_VERSION):
+    def __init__(self, path, version=CONTROL_VERSION):
         self.sock = socket.socket(socket.AF_UNIX)
         self.sock.settimeout(20)
         self.sock.connect(path)
@@ -87,7 +88,7 @@ class Control:
 
     def recipient_start(self, target, port, job, key, tls=True):
         """Begin a recipient job that connects to 127.0.0.1:port. target: an empty directory."""
-        body = (job + key + bytes([tls]) + struct.pack('<IIIIH', 2, 0, 0, 16384, port) + text('127.0.0.1')
+        body = (job + key + bytes([tls, 0]) + struct.pack('<IIIIH', 2, 0, 0, 16384, port) + text('127.0.0.1')
                 + text(f'127.0.0.1:{port}') + text(os.path.basename(target)))
         self.send(RECIPIENT_START, body, [target, os.path.dirname(target)])
 

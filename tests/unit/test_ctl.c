@@ -561,7 +561,8 @@ static void bad_headers(void **state)
 		{0, 1, 0, 0, "not a snapclone message"},
 		{SC_CTL_MAGIC, 1, 1, 0, "not a snapclone message"},
 		{SC_CTL_MAGIC, 0, 0, 0, "unknown message type"},
-		{SC_CTL_MAGIC, 17, 0, 0, "unknown message type"},
+		{SC_CTL_MAGIC, SC_CTL_TYPE_MAX + 1, 0, 0,
+		 "unknown message type"},
 		{SC_CTL_MAGIC, 65535, 0, 0, "unknown message type"},
 		{SC_CTL_MAGIC, SC_CTL_HELLO, 0, 129, "message too long"},
 		{SC_CTL_MAGIC, SC_CTL_CANCEL, 0, 1, "message too long"},
@@ -645,7 +646,7 @@ static void send_refuses_what_recv_would(void **state)
 		size_t len;
 		int nfds;
 	} cases[] = {{0, 0, 0},
-		     {17, 0, 0},
+		     {SC_CTL_TYPE_MAX + 1, 0, 0},
 		     {SC_CTL_SEALED, 1, 0},
 		     {SC_CTL_HELLO, 129, 0},
 		     {SC_CTL_HELLO, 1, 1},
