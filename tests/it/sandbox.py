@@ -31,6 +31,7 @@ from sql import Sql
 from template import (BUILD, bindir, copy_template, give, program, server_user, stock_plugin_dir)
 
 HERE = os.path.dirname(os.path.abspath(__file__))
+SNAPCLONED = os.environ.get('SNAPCLONED') or os.path.join(BUILD, 'snapcloned')  # another one: with sanitizers
 START_TIMEOUT_S = 60
 STOP_TIMEOUT_S = 60
 DEFAULTS = {
@@ -313,8 +314,8 @@ class Sandbox:
                 if name != 'mysql_clone.so':
                     os.symlink(os.path.join(stock, name), os.path.join(place, name))
             shutil.copy(os.path.join(BUILD, 'mysql_clone.so'), place)
-            if os.path.exists(os.path.join(BUILD, 'snapcloned')):
-                shutil.copy(os.path.join(BUILD, 'snapcloned'), daemon)
+            if os.path.exists(SNAPCLONED):
+                shutil.copy(SNAPCLONED, daemon)
             os.chmod(place, 0o755)
         return place, daemon
 
