@@ -1,0 +1,50 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * Inside of CLONE INSTANCE, shared by the recipient*.c files. Everything here
+ * runs on the statement's thread.
+ */
+#ifndef SC_PLUGIN_RECIPIENT_H
+#define SC_PLUGIN_RECIPIENT_H
+
+#include "plugin/com.h"
+#include "plugin/daemon_link.h"
+#include "plugin/peer.h"
+#include "plugin/target.h"
+
+struct sc_recipient {
+	struct st_thd *thd;
+	int ssl_mode;
+	char donor[300]; /* host:port */
+	struct sc_peer peer;
+	struct sc_link link;
+	bool link_open;
+	struct sc_target target;
+	bool target_made;
+	struct sc_com_config own;
+	char donor_uuid[SC_UUID_LEN + 1];
+	struct sc_com_state state; /* of the donor, last polled */
+	uint64_t polled_ms;
+	bool started;     /* the daemon has a job */
+	bool done;        /* the daemon's DONE came */
+	bool daemon_gone; /* its ERROR came, or its socket closed */
+	struct sc_err daemon_err, donor_err;
+};
+
+/* 0, or -1 (1317) when the statement was killed. */
+int sc_recipient_check_killed(struct sc_recipient *r, struct sc_err *err);
+
+/* Ask the donor where it is, when it is time. -1: it failed or is gone, see
+ * r->donor_err. */
+int sc_recipient_poll(struct sc_recipient *r);
+
+/* Wait a moment for the daemon. -1: it failed or is gone, see
+ * r->daemon_err. */
+int sc_recipient_hear(struct sc_recipient *r);
+
+/*
+ * The end, good (rc 0) or bad: err becomes the error that started it; donor
+ * and daemon are told and left. The target stays.
+ */
+void sc_recipient_leave(struct sc_recipient *r, int rc, struct sc_err *err);
+
+#endif

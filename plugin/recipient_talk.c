@@ -1,0 +1,95 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/* Listening to the donor and to the daemon; see recipient.h. */
+#include "plugin/recipient.h"
+
+#include "io/base/clock.h"
+#include "plugin/raise.h"
+#include "plugin/status.h"
+
+#define POLL_DONOR_MS 200
+#define RECV_MS 100
+
+int sc_recipient_check_killed(struct sc_recipient *r, struct sc_err *err)
+{
+	if (!thd_killed(r->thd))
+		return 0;
+	return sc_err_set(err, SC_ER_QUERY_INTERRUPTED,
+			  "Query execution was interrupted");
+}
+
+int sc_recipient_poll(struct sc_recipient *r)
+{
+	if (sc_now_ms() < r->polled_ms + POLL_DONOR_MS)
+		return 0;
+	r->polled_ms = sc_now_ms();
+	if (sc_peer_poll(&r->peer, &r->state, &r->donor_err) < 0)
+		return -1;
+	if (r->state.phase == SC_DONOR_FAILED)
+		return sc_err_set(&r->donor_err, SC_ER_CLONE_DONOR,
+				  SC_DONOR_ERROR_FORMAT, r->state.error_no,
+				  r->state.error_text);
+	return 0;
+}
+
+static int on_done(struct sc_recipient *r, struct sc_dec *dec)
+{
+	struct sc_ctl_done done = { 0 };
+	int rc = sc_ctl_get_done(dec, &done);
+
+	if (rc == 0) {
+		sc_status_seal(&done.seal);
+		r->done = true;
+	}
+	sc_ctl_seal_free(&done.seal);
+	return rc;
+}
+
+static int on_daemon_error(struct sc_recipient *r, struct sc_dec *dec)
+{
+	struct sc_ctl_error error;
+
+	if (sc_ctl_get_error(dec, &error) < 0)
+		return -1;
+	sc_err_set(&r->daemon_err,
+		   error.code ? (int)error.code : SC_ER_INTERNAL_ERROR, "%s",
+		   error.message);
+	r->daemon_gone = true;
+	return 0;
+}
+
+static int handle(struct sc_recipient *r, struct sc_ctl_msg *msg)
+{
+	struct sc_dec dec = sc_ctl_body(msg);
+	struct sc_ctl_progress progress;
+
+	switch (msg->type) {
+	case SC_CTL_PROGRESS:
+		if (sc_ctl_get_progress(&dec, &progress) < 0)
+			return -1;
+		sc_status_progress(&progress);
+		return 0;
+	case SC_CTL_DONE:
+		return on_done(r, &dec);
+	case SC_CTL_ERROR:
+		return on_daemon_error(r, &dec);
+	}
+	return -1;
+}
+
+int sc_recipient_hear(struct sc_recipient *r)
+{
+	struct sc_ctl_msg msg = { 0 };
+	int rc = sc_link_recv(&r->link, &msg, RECV_MS, &r->daemon_err);
+
+	if (rc < 0) {
+		r->daemon_gone = true;
+	} else if (rc == 1 && handle(r, &msg) < 0) {
+		sc_err_set(
+			&r->daemon_err, SC_ER_INTERNAL_ERROR,
+			"unexpected message %u from the daemon (%s); restart the service or reinstall the plugin",
+			msg.type, r->link.name);
+		r->daemon_gone = true;
+	}
+	sc_ctl_msg_clear(&msg);
+	return r->daemon_gone ? -1 : 0;
+}
