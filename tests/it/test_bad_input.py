@@ -227,7 +227,7 @@ def test_garbage_on_the_data_port(pair, clause):
     only_ours()
     box, donor, recipient = pair
     target = place(pair)
-    slow(recipient, 6)
+    slow(recipient, 12)
     with Background(recipient, instance(donor, target, clause)) as clone:
         copying(recipient)
         helpers = daemons(donor)
