@@ -24,6 +24,7 @@
 struct guest {
 	struct sc_data_server *server;
 	pthread_t thread;
+	uint64_t since_ms;
 	bool used;
 	/* Under the server's lock: */
 	int fd;               /* -1 once a connection owns it */
@@ -120,7 +121,7 @@ static int admit(struct sc_data_server *s, struct guest *g, struct sc_err *err)
 	struct sc_dec dec;
 	int fd = g->fd;
 
-	sc_socket_timeout(fd, SC_HANDSHAKE_MS);
+	sc_socket_timeout(fd, s->p.handshake_ms);
 	conn = guest_conn(s, g, err);
 	if (!conn)
 		return -1;
@@ -227,12 +228,37 @@ static void receive_guest(struct sc_data_server *s, int fd)
 		close(fd);
 		return;
 	}
-	*g = (struct guest){ .server = s, .fd = fd, .used = true };
+	*g = (struct guest){ .server = s,
+			     .since_ms = sc_now_ms(),
+			     .fd = fd,
+			     .used = true };
 	rc = pthread_create(&g->thread, NULL, guest_main, g);
 	if (rc) {
 		sc_warning("data connection refused: %s", strerrordesc_np(rc));
 		close(fd);
 		*g = (struct guest){ 0 };
+	}
+}
+
+/* Wake a guest that is still in its handshake; no other. */
+static void wake_guest(struct sc_data_server *s, struct guest *g)
+{
+	SC_LOCK_SCOPE(&s->lock);
+	if (g->conn)
+		g->conn->ops->shutdown(g->conn, false);
+	else if (g->fd >= 0)
+		shutdown(g->fd, SHUT_RDWR);
+}
+
+/* One read of a slow peer is bounded by its socket; all of them together here. */
+static void drop_slow_guests(struct sc_data_server *s)
+{
+	for (size_t i = 0; i < MAX_GUESTS + s->p.streams + 1; i++) {
+		struct guest *g = &s->guests[i];
+
+		if (g->used && sc_now_ms() - g->since_ms >
+				       (uint64_t)s->p.handshake_ms)
+			wake_guest(s, g);
 	}
 }
 
@@ -243,13 +269,13 @@ static void *accept_main(void *arg)
 			       { .fd = s->wake, .events = POLLIN } };
 
 	for (;;) {
-		int fd;
+		int fd, n = poll(p, 2, s->p.handshake_ms / 4);
 
-		if (poll(p, 2, -1) < 0) {
-			if (errno == EINTR)
-				continue;
+		if (n < 0 && errno != EINTR)
 			break;
-		}
+		drop_slow_guests(s);
+		if (n <= 0)
+			continue;
 		if (p[1].revents)
 			break;
 		fd = accept4(s->listener, NULL, NULL, SOCK_CLOEXEC);
@@ -271,6 +297,8 @@ int sc_data_server_start(const struct sc_data_server_params *params,
 	if (!s)
 		return sc_err_set(err, SC_ER_INTERNAL_ERROR, "out of memory");
 	s->p = *params;
+	if (!s->p.handshake_ms)
+		s->p.handshake_ms = SC_HANDSHAKE_MS;
 	pthread_mutex_init(&s->lock, NULL);
 	pthread_cond_init(&s->changed, NULL);
 	s->wake = eventfd(0, EFD_CLOEXEC);
@@ -340,16 +368,6 @@ void sc_data_server_cancel(struct sc_data_server *s, bool hard)
 						   i == 0 && !hard);
 	}
 	pthread_cond_broadcast(&s->changed);
-}
-
-/* Wake a guest that is still in its handshake. */
-static void wake_guest(struct sc_data_server *s, struct guest *g)
-{
-	SC_LOCK_SCOPE(&s->lock);
-	if (g->conn)
-		g->conn->ops->shutdown(g->conn, false);
-	else if (g->fd >= 0)
-		shutdown(g->fd, SHUT_RDWR);
 }
 
 static void join_guests(struct sc_data_server *s)

@@ -19,6 +19,8 @@ struct sc_data_server_params {
 	bool tls;
 	unsigned streams;    /* data streams, 1..SC_MAX_STREAMS */
 	const uint8_t *key;  /* SC_JOB_KEY_SIZE bytes, borrowed */
+	int handshake_ms;    /* how long a peer may take to be admitted, in
+				all; 0 = SC_HANDSHAKE_MS */
 	/* Runs stream 1..streams in its thread; 0 or -1 with err. */
 	int (*run_stream)(struct sc_job *job, unsigned stream,
 			  struct sc_err *err);

@@ -33,6 +33,7 @@ static struct sc_job job;
 static struct sc_err err;
 static uint16_t port;
 static bool tls;
+static unsigned handshake_ms; /* 0 = the default */
 static unsigned fds_before, threads_before;
 static atomic_uint ran[STREAMS + 1]; /* streams that were run */
 /* What the streams do. */
@@ -78,6 +79,8 @@ static int setup(bool with_tls)
 					       .tls = with_tls,
 					       .streams = STREAMS,
 					       .key = key,
+					       .handshake_ms =
+						       (int)handshake_ms,
 					       .run_stream = run_stream};
 
 	fds_before = fx_count_fds();
@@ -128,6 +131,26 @@ static int setup_tls(void **state)
 {
 	(void)state;
 	return setup(true);
+}
+
+static int setup_hasty(void **state)
+{
+	(void)state;
+	handshake_ms = 120;
+	return setup(false);
+}
+
+static int setup_hasty_tls(void **state)
+{
+	(void)state;
+	handshake_ms = 120;
+	return setup(true);
+}
+
+static int teardown_hasty(void **state)
+{
+	handshake_ms = 0;
+	return teardown(state);
 }
 
 /* ---- peers -----------------------------------------------------------------
@@ -455,6 +478,45 @@ static void places_for_guests_are_limited(void **state)
 	expect_unharmed();
 }
 
+/* A byte now and then keeps every single read alive. */
+static void slow_stranger_is_dropped(void **state)
+{
+	/* Both begin well: a frame's header, a TLS ClientHello. */
+	static const char begins[2][12] = {
+		"SCDF\1\0\0\0\64\0\0",
+		"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03"};
+	uint64_t began = sc_now_ms();
+	int fd = dial();
+
+	(void)state;
+	for (size_t i = 0;
+	     send(fd, begins[tls] + i % 12, 1, MSG_NOSIGNAL) == 1 &&
+	     sc_now_ms() - began < 3000;
+	     i++)
+		sc_sleep_ms(20);
+	assert_true(sc_now_ms() - began >= handshake_ms - 50);
+	assert_true(sc_now_ms() - began < 2 * handshake_ms);
+	close(fd);
+	expect_unharmed();
+}
+
+/* Who is admitted may take all the time there is. */
+static void slow_stream_is_not_dropped(void **state)
+{
+	struct sc_conn *control = join_stream(0), *conn;
+	struct sc_err e = SC_ERR_INIT;
+
+	(void)state;
+	behaviour = WAIT;
+	conn = join_stream(1);
+	sc_sleep_ms(2 * handshake_ms);
+	assert_int_equal(sc_conn_write(conn, "x", 1, &e), 0);
+	hang_up(conn);
+	hang_up(control);
+	sc_sleep_ms(20);
+	assert_false(sc_err_is_set(&job.err));
+}
+
 /* One after the other, more than there are places. */
 static void places_are_used_again(void **state)
 {
@@ -647,6 +709,11 @@ static int first_thread(void **state)
 	{                                                                      \
 #f "_tls", f, setup_tls, teardown, NULL                        \
 	}
+#define HASTY(f)                                                               \
+	{#f, f, setup_hasty, teardown_hasty, NULL},                            \
+	{                                                                      \
+#f "_tls", f, setup_hasty_tls, teardown_hasty, NULL            \
+	}
 #define BOTH(f) PLAIN(f), TLS(f)
 
 int main(void)
@@ -663,6 +730,9 @@ int main(void)
 		BOTH(peer_that_leaves_early),
 		TLS(strangers_with_the_wrong_key),
 		BOTH(places_for_guests_are_limited),
+		HASTY(slow_stranger_is_dropped),
+		{"slow_stream_is_not_dropped", slow_stream_is_not_dropped,
+		 setup_hasty, teardown_hasty, NULL},
 		PLAIN(places_are_used_again),
 		BOTH(failed_stream_fails_the_job),
 		BOTH(cancel_wakes_streams),
