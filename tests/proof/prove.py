@@ -9,6 +9,7 @@ The donor's writers must be stopped by then. `plugin` is the one that made the c
 the time of the seal are not known, the checks that need them say 'n/a', and the time the CLONE statement
 was sent (began_us) takes the place of the seal.
 """
+import time
 from collections import namedtuple
 
 import pymysql
@@ -19,6 +20,7 @@ from .gtid import GtidSet
 from .writer import read_record
 
 Result = namedtuple('Result', 'check status findings')  # status: ok, FAIL, n/a
+REPAIR_S = 5  # our plugin completes the GTID set once the server serves sessions
 REPLICA_USER = ('proof_replica', 'proof')
 
 
@@ -54,6 +56,11 @@ class Case:
         self.mark = self.clone.log_mark()
         self.clone.start()
         self.look()
+        want = GtidSet.parse(self.end.get('gtid_executed', '')) if self.end else self.executed
+        deadline = time.monotonic() + REPAIR_S
+        while self.executed != want and time.monotonic() < deadline:
+            time.sleep(0.1)
+            self.look()
         return self.clone
 
     def look(self):
