@@ -30,7 +30,7 @@ static int add_tables(struct sc_err *err)
 		return 0;
 	return sc_err_set(
 		err, SC_ER_INTERNAL_ERROR,
-		"the server refuses the tables performance_schema.clone_status and clone_progress");
+		"the server refuses the tables performance_schema.clone_status and clone_progress; HINT: restart it");
 }
 
 static void undo_init(void)
@@ -49,13 +49,15 @@ static int init_steps(void *plugin, struct sc_err *err)
 
 	if (sc_services_acquire(plugin, err) < 0)
 		return -1;
+	/* A failed call leaves a handle too; it would refuse the next. */
+	have_handle = true;
 	rc = st_handle_create("clone");
 	bootstrap = rc == ST_ER_INIT_BOOTSTRAP_COMPLETE;
 	if (rc && !bootstrap)
-		return sc_err_set(err, SC_ER_INTERNAL_ERROR,
-				  "the server has no place for a clone plugin (%d)",
-				  rc);
-	have_handle = true;
+		return sc_err_set(
+			err, SC_ER_INTERNAL_ERROR,
+			"the server takes no clone plugin now (%d); HINT: see the line before; while the server upgrades its data, leave the plugin out",
+			rc);
 	if (bootstrap)
 		return 0;
 	if (add_tables(err) < 0)
@@ -73,8 +75,9 @@ static int plugin_init(void *plugin)
 			      SC_VERSION);
 		return 0;
 	}
-	sc_server_log(ST_LOG_ERROR, "snapclone %s cannot be used: %s",
-		      SC_VERSION, err.msg);
+	sc_server_log(ST_LOG_ERROR,
+		      "snapclone %s cannot be used with server version %s: %s",
+		      SC_VERSION, sc_server_version(), err.msg);
 	undo_init();
 	return 1;
 }

@@ -27,6 +27,10 @@ EXPORT void *srv_session_info_service = (void *)ST_SERVICE_V1;
 EXPORT void *command_service = (void *)ST_SERVICE_V1;
 EXPORT void *security_context_service = (void *)ST_SERVICE_V1;
 
+/* What to do when the server is not one we know. */
+#define USE_STOCK                                                              \
+	"HINT: snapclone needs MySQL 8.0.34 or newer; here use the server's own mysql_clone.so"
+
 struct sc_services sc_server;
 
 static void *protocol_table;
@@ -86,7 +90,7 @@ static int acquire_all(struct sc_err *err)
 		    !service)
 			return sc_err_set(
 				err, SC_ER_INTERNAL_ERROR,
-				"this server has no service %s; snapclone needs MySQL 8.0.34 or newer",
+				"the server has no service %s; " USE_STOCK,
 				wanted[i].name);
 		memcpy(wanted[i].slot, &service, sizeof(service));
 	}
@@ -112,7 +116,9 @@ static int find_protocol(struct sc_err *err)
 	}
 	return sc_err_set(
 		err, SC_ER_INTERNAL_ERROR,
-		"this server's clone protocol service has an unknown layout; it is not a MySQL this release of snapclone knows");
+		"the server's service clone_protocol has an unknown layout (%s); " USE_STOCK,
+		connect ? "mysql_clone_connect is in none of its slots" :
+			  "mysql_clone_connect is not exported");
 }
 
 static int find_symbols(struct sc_err *err)
@@ -129,7 +135,7 @@ static int find_symbols(struct sc_err *err)
 		return 0;
 	return sc_err_set(
 		err, SC_ER_INTERNAL_ERROR,
-		"this server does not export %s, which snapclone needs; it is not a MySQL this release of snapclone knows",
+		"the server does not export %s; " USE_STOCK,
 		grants ? "mysql_get_ssl_cipher" :
 			 "Security_context::skip_grants");
 }
@@ -142,7 +148,7 @@ int sc_services_acquire(void *plugin, struct sc_err *err)
 	sc_server.registry = source->acquire();
 	if (!sc_server.registry)
 		return sc_err_set(err, SC_ER_INTERNAL_ERROR,
-				  "this server has no service registry");
+				  "the server has no service registry; " USE_STOCK);
 	if (acquire_all(err) < 0 || find_protocol(err) < 0 ||
 	    find_symbols(err) < 0) {
 		sc_services_release();
@@ -168,6 +174,14 @@ void sc_services_release(void)
 	sc_server.protocol = NULL;
 	source->release(sc_server.registry);
 	sc_server.registry = NULL;
+}
+
+/* Source: MySQL sql/mysqld.cc, char server_version[]. */
+const char *sc_server_version(void)
+{
+	const char *version = dlsym(RTLD_DEFAULT, "server_version");
+
+	return version ? version : "unknown";
 }
 
 void sc_server_log(int level, const char *fmt, ...)

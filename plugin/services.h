@@ -50,6 +50,9 @@ int sc_services_acquire(void *plugin, struct sc_err *err);
 /* Release them; legal when nothing was acquired. */
 void sc_services_release(void);
 
+/* The server's version, e.g. "9.7.4"; legal before sc_services_acquire(). */
+const char *sc_server_version(void);
+
 /* Write one line to mysqld's error log as this plugin. level: ST_LOG_*. Any
  * thread. */
 void sc_server_log(int level, const char *fmt, ...)

@@ -11,7 +11,7 @@
 #include <string.h>
 
 #ifndef SC_DAEMON_PATH
-#define SC_DAEMON_PATH "/usr/local/sbin/snapcloned"
+#define SC_DAEMON_PATH "/usr/local/libexec/snapclone/snapcloned"
 #endif
 
 struct sc_settings sc_settings;
