@@ -303,33 +303,12 @@ const struct sc_ctl_seal *sc_donor_seal(const struct sc_donor *d)
 /* ---- cancel -------------------------------------------------------------- */
 
 /* The session to interrupt, 0 when there is none left. */
-static unsigned session_to_kill(struct sc_donor *d)
+static unsigned session_to_kill(void *owner)
 {
+	struct sc_donor *d = owner;
 	SC_LOCK_SCOPE(&d->lock);
 
 	return d->job_ended ? 0 : d->session_id;
-}
-
-/* A KILL can come between two statements and hit nothing: repeat it. */
-static void *killer_main(void *arg)
-{
-	struct sc_donor *d = arg;
-	struct sc_err err = SC_ERR_INIT;
-	struct sc_sql *sql = sc_sql_open(&err);
-	unsigned id;
-
-	while (sql && (id = session_to_kill(d))) {
-		struct sc_err ignored = SC_ERR_INIT;
-
-		sc_sql_queryf(sql, NULL, &ignored, "KILL QUERY %u", id);
-		sc_sleep_ms(50);
-	}
-	if (!sql)
-		sc_server_log(ST_LOG_WARNING,
-			      "cannot interrupt a clone's statement: %s",
-			      err.msg);
-	sc_sql_close(sql);
-	return NULL;
 }
 
 void sc_donor_cancel(struct sc_donor *d)
@@ -340,8 +319,7 @@ void sc_donor_cancel(struct sc_donor *d)
 	pthread_mutex_lock(&d->lock);
 	tell = d->link_open && !d->cancelled;
 	if (!d->cancelled && !d->job_ended)
-		d->killer_running = !pthread_create(&d->killer_thread, NULL,
-						    killer_main, d);
+		sc_killer_start(&d->killer, session_to_kill, d);
 	d->cancelled = true;
 	pthread_cond_broadcast(&d->changed);
 	/* Under the lock, so that the job does not close the link meanwhile;
@@ -357,8 +335,7 @@ void sc_donor_free(struct sc_donor *d)
 		return;
 	sc_donor_cancel(d);
 	pthread_join(d->job_thread, NULL);
-	if (d->killer_running)
-		pthread_join(d->killer_thread, NULL);
+	sc_killer_join(&d->killer);
 	sc_ctl_seal_free(&d->seal);
 	sc_ctl_seal_free(&d->heard.result.seal);
 	explicit_bzero(d->state.key, sizeof(d->state.key));

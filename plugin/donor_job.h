@@ -15,6 +15,7 @@
 
 #include "plugin/daemon_link.h"
 #include "plugin/donor.h"
+#include "plugin/killer.h"
 #include "plugin/sql.h"
 
 #include <pthread.h>
@@ -62,8 +63,7 @@ struct sc_donor {
 	bool link_open;      /* a cancel may be sent on it */
 	unsigned session_id; /* of the job thread; 0 = not in SQL */
 	bool job_ended;
-	bool killer_running;
-	pthread_t killer_thread;
+	struct sc_killer killer;
 };
 
 /* 0, or -1 (1317) when the job was cancelled. */

@@ -6,7 +6,9 @@
  */
 #include "plugin/finish.h"
 
+#include "io/base/cleanup.h"
 #include "io/base/clock.h"
+#include "plugin/finish_replace.h"
 #include "plugin/services.h"
 #include "plugin/sql.h"
 #include "plugin/status.h"
@@ -64,11 +66,13 @@ static int check_recovered(struct sc_sql *sql, const struct sc_end *end,
 			   struct sc_err *err)
 {
 	CLEANUP_ROWS struct sc_rows rows = { 0 };
+	CLEANUP_FREE char *replaced = sc_finish_saved_gtids();
 
 	if (query_with_sets(
 		    sql, &rows, err,
-		    "SELECT GTID_SUBSET('%s', @@GLOBAL.gtid_executed), GTID_SUBSET(GTID_SUBTRACT(@@GLOBAL.gtid_executed, CONCAT(@@GLOBAL.server_uuid, ':1-9223372036854775806')), '%s'), (SELECT COUNT(*) > 0 FROM performance_schema.replication_applier_status WHERE service_state = 'ON')",
-		    end->gtid_flushed, end->gtid_executed) < 0)
+		    "SELECT GTID_SUBSET('%s', @@GLOBAL.gtid_executed), GTID_SUBSET(GTID_SUBTRACT(GTID_SUBTRACT(@@GLOBAL.gtid_executed, CONCAT(@@GLOBAL.server_uuid, ':1-9223372036854775806')), '%s'), '%s'), (SELECT COUNT(*) > 0 FROM performance_schema.replication_applier_status WHERE service_state = 'ON')",
+		    end->gtid_flushed, replaced ? replaced : "",
+		    end->gtid_executed) < 0)
 		return -1;
 	if (!is_one(&rows, 0))
 		return sc_err_set(
@@ -123,9 +127,19 @@ static int sync_clone_dir(void)
 	return rc;
 }
 
+static int add_gtids(struct sc_sql *sql, const char *set, struct sc_err *err)
+{
+	return set && *set ? query_with_sets(sql, NULL, err,
+					     "SET GLOBAL gtid_purged = '+%s'",
+					     set) :
+			     0;
+}
+
 static int finish_with(struct sc_sql *sql, const struct sc_end *end,
 		       bool checked, struct sc_err *err)
 {
+	CLEANUP_FREE char *extra = NULL;
+
 	if (!checked) {
 		if (check_recovered(sql, end, err) < 0)
 			return -1;
@@ -134,7 +148,8 @@ static int finish_with(struct sc_sql *sql, const struct sc_end *end,
 					  "cannot rename %s", SC_END_FILE);
 		sync_clone_dir();
 	}
-	if (repair(sql, end, err) < 0)
+	if (sc_finish_reset(sql, end->gtid_executed, &extra, err) < 0 ||
+	    repair(sql, end, err) < 0 || add_gtids(sql, extra, err) < 0)
 		return -1;
 	sc_server_log(
 		ST_LOG_INFO,
@@ -142,6 +157,7 @@ static int finish_with(struct sc_sql *sql, const struct sc_end *end,
 		end->donor_uuid ? end->donor_uuid : "",
 		(unsigned long long)end->end_lsn, end->binlog_file,
 		(unsigned long long)end->binlog_position);
+	sc_finish_cleanup(sql);
 	unlink(SC_END_CHECKED);
 	sync_clone_dir();
 	return 0;
@@ -164,8 +180,10 @@ static void finish(struct sc_sql *sql)
 	const char *name = checked ? SC_END_CHECKED : SC_END_FILE;
 	int rc;
 
-	if (!in)
+	if (!in) {
+		sc_finish_rolled_back(sql);
 		return;
+	}
 	rc = sc_end_parse(in, &end);
 	fclose(in);
 	if (rc < 0)
@@ -224,10 +242,12 @@ void sc_finish_start(void)
 	bool checked;
 	FILE *in = open_end(&checked);
 
-	if (!in)
+	if (!in && !sc_finish_replace_needed())
 		return;
-	show_position(in);
-	fclose(in);
+	if (in) {
+		show_position(in);
+		fclose(in);
+	}
 	atomic_store(&stop, false);
 	running = pthread_create(&thread, NULL, finish_main, NULL) == 0;
 	if (!running)

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * CLONE INSTANCE ... DATA DIRECTORY: agree with the donor's plugin, then let
+ * CLONE INSTANCE: agree with the donor's plugin, then let
  * the daemon fetch and write while this thread, the statement's, keeps the
  * donor polled, looks for KILL and fills the status tables. Whatever fails,
  * one error is raised: the one that started it.
@@ -16,9 +16,12 @@
 #include "plugin/status.h"
 #include "plugin/sysvars.h"
 
+#include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 /* ---- agreeing ------------------------------------------------------------ */
 
@@ -101,7 +104,9 @@ static int send_start(struct sc_recipient *r, bool tls, struct sc_err *err)
 	memcpy(m.job_id, r->state.job_id, sizeof(m.job_id));
 	memcpy(m.key, r->state.key, sizeof(m.key));
 	snprintf(m.peer, sizeof(m.peer), "%.255s", r->donor);
-	snprintf(m.target_name, sizeof(m.target_name), "%s", r->target.name);
+	m.in_place = r->in_place;
+	snprintf(m.target_name, sizeof(m.target_name), "%s",
+		 r->in_place ? "" : r->target.name);
 	if (sc_net_address(r->peer.fd, true, m.address, sizeof(m.address),
 			   err) < 0)
 		return -1;
@@ -110,13 +115,13 @@ static int send_start(struct sc_recipient *r, bool tls, struct sc_err *err)
 	explicit_bzero(r->state.key, sizeof(r->state.key));
 	r->started = true;
 	sc_status_copying(1, r->state.bytes);
-	return sc_link_send(&r->link, SC_CTL_RECIPIENT_START, &enc, fds, 2,
-			    err);
+	return sc_link_send(&r->link, SC_CTL_RECIPIENT_START, &enc, fds,
+			    r->in_place ? 1 : 2, err);
 }
 
 static int copy(struct sc_recipient *r, struct sc_err *err)
 {
-	while (!r->done) {
+	while (!r->done && !r->staged) {
 		if (sc_recipient_check_killed(r, err) < 0 || sc_recipient_hear(r) < 0 ||
 		    (!r->done && sc_recipient_poll(r) < 0))
 			return -1;
@@ -144,18 +149,26 @@ static int check_loopback(struct sc_recipient *r, struct sc_err *err)
 		SC_ER_CLONE_LOOPBACK);
 }
 
+/* The target is this server's own data directory, mysqld's current one. */
+static int prepare_in_place(struct sc_recipient *r, struct sc_err *err)
+{
+	if (check_loopback(r, err) < 0 ||
+	    sc_recipient_check_directories(err) < 0)
+		return -1;
+	r->target.fd = open(".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (r->target.fd < 0)
+		return sc_err_sys(err, SC_ER_INTERNAL_ERROR, errno,
+				  "cannot open the data directory");
+	return 0;
+}
+
 static int prepare(struct sc_recipient *r, const char *data_dir,
 		   struct sc_err *err)
 {
-	if (!data_dir && check_loopback(r, err) < 0)
+	if (r->in_place ? prepare_in_place(r, err) < 0 :
+			  sc_target_make(&r->target, data_dir, err) < 0)
 		return -1;
-	if (!data_dir)
-		return sc_err_set(
-			err, SC_ER_INTERNAL_ERROR,
-			"this release of snapclone does not replace a server's own data; nothing was changed; add DATA DIRECTORY");
-	if (sc_target_make(&r->target, data_dir, err) < 0)
-		return -1;
-	r->target_made = true;
+	r->target_made = !r->in_place;
 	r->link_open = true;
 	return sc_link_open(&r->link, err);
 }
@@ -166,9 +179,9 @@ static int run(struct sc_recipient *r, const char *data_dir, struct sc_err *err)
 
 	if (agree(r, &tls, err) < 0 || prepare(r, data_dir, err) < 0 ||
 	    start_donor(r, tls, err) < 0 || await_ready(r, err) < 0 ||
-	    send_start(r, tls, err) < 0)
+	    send_start(r, tls, err) < 0 || copy(r, err) < 0)
 		return -1;
-	return copy(r, err);
+	return r->in_place ? sc_recipient_replace(r, err) : 0;
 }
 
 /* Everything between the status row's begin and its end. */
@@ -185,14 +198,31 @@ static int clone_to(struct sc_recipient *r, const char *host, unsigned port,
 	sc_recipient_leave(r, rc, err);
 	if (rc < 0 && r->target_made)
 		sc_target_remove(&r->target);
+	if (r->in_place && r->target.fd >= 0)
+		close(r->target.fd);
 	return rc;
+}
+
+/* The record of a clone that ended: in place it goes on after the restart. */
+static void end_status(struct sc_recipient *r, int rc,
+		       const struct sc_err *err)
+{
+	if (rc == 0 && r->in_place)
+		sc_status_restarting();
+	else
+		sc_status_end(err, rc ? -1 : r->target.fd);
+	if (rc == 0 && !r->in_place)
+		sc_target_close(&r->target);
 }
 
 int sc_clone_instance(struct st_thd *thd, const char *host, unsigned port,
 		      const char *user, const char *password,
 		      const char *data_dir, int ssl_mode)
 {
-	struct sc_recipient r = { .thd = thd, .ssl_mode = ssl_mode };
+	struct sc_recipient r = { .thd = thd,
+				  .ssl_mode = ssl_mode,
+				  .in_place = !data_dir,
+				  .target = { .fd = -1, .parent_fd = -1 } };
 	struct sc_err err = SC_ERR_INIT;
 	int rc;
 
@@ -205,8 +235,6 @@ int sc_clone_instance(struct st_thd *thd, const char *host, unsigned port,
 	rc = clone_to(&r, host, port, user, password, data_dir, &err);
 	if (rc < 0)
 		rc = sc_raise_result(thd, &err);
-	sc_status_end(&err, rc ? -1 : r.target.fd);
-	if (!rc)
-		sc_target_close(&r.target);
+	end_status(&r, rc, &err);
 	return rc;
 }

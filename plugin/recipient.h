@@ -9,6 +9,7 @@
 #include "plugin/com.h"
 #include "plugin/daemon_link.h"
 #include "plugin/peer.h"
+#include "plugin/replace.h"
 #include "plugin/target.h"
 
 struct sc_recipient {
@@ -24,7 +25,11 @@ struct sc_recipient {
 	char donor_uuid[SC_UUID_LEN + 1];
 	struct sc_com_state state; /* of the donor, last polled */
 	uint64_t polled_ms;
+	bool in_place;    /* without DATA DIRECTORY */
+	struct sc_replace *replace; /* in place, during the commit */
 	bool started;     /* the daemon has a job */
+	bool staged;      /* in place: everything is there and checked */
+	bool prepared;    /* in place: the lists are written */
 	bool done;        /* the daemon's DONE came */
 	bool daemon_gone; /* its ERROR came, or its socket closed */
 	struct sc_err daemon_err, donor_err;
@@ -40,6 +45,15 @@ int sc_recipient_poll(struct sc_recipient *r);
 /* Wait a moment for the daemon. -1: it failed or is gone, see
  * r->daemon_err. */
 int sc_recipient_hear(struct sc_recipient *r);
+
+/* In place: InnoDB's files must all be below the data directory. */
+int sc_recipient_check_directories(struct sc_err *err);
+
+/* In place: commit what is staged. 0: the next start swaps. -1: everything can
+ * still be undone, err may be empty when daemon or donor failed. */
+int sc_recipient_replace(struct sc_recipient *r, struct sc_err *err);
+/* Undo a commit that failed, after the daemon was told. */
+void sc_recipient_undo_replace(struct sc_recipient *r);
 
 /*
  * The end, good (rc 0) or bad: err becomes the error that started it; donor

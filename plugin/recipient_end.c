@@ -95,7 +95,10 @@ void sc_recipient_leave(struct sc_recipient *r, int rc, struct sc_err *err)
 	if (rc < 0) {
 		find_cause(r, err);
 		cancel_daemon(r);
+		sc_recipient_undo_replace(r);
 	} else {
+		/* Before anything else: RESET belongs to the commit. */
+		sc_replace_end(r->replace, true);
 		await_donor_end(r);
 	}
 	if (!r->peer.broken &&

@@ -31,14 +31,15 @@ int sc_recipient_poll(struct sc_recipient *r)
 	return 0;
 }
 
-static int on_done(struct sc_recipient *r, struct sc_dec *dec)
+/* STAGED and DONE carry the same. */
+static int on_done(struct sc_dec *dec, bool *flag)
 {
 	struct sc_ctl_done done = { 0 };
 	int rc = sc_ctl_get_done(dec, &done);
 
 	if (rc == 0) {
 		sc_status_seal(&done.seal);
-		r->done = true;
+		*flag = true;
 	}
 	sc_ctl_seal_free(&done.seal);
 	return rc;
@@ -69,7 +70,12 @@ static int handle(struct sc_recipient *r, struct sc_ctl_msg *msg)
 		sc_status_progress(&progress);
 		return 0;
 	case SC_CTL_DONE:
-		return on_done(r, &dec);
+		return on_done(&dec, &r->done);
+	case SC_CTL_STAGED:
+		return r->in_place ? on_done(&dec, &r->staged) : -1;
+	case SC_CTL_PREPARED:
+		r->prepared = true;
+		return r->staged ? 0 : -1;
 	case SC_CTL_ERROR:
 		return on_daemon_error(r, &dec);
 	}

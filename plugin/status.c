@@ -234,6 +234,17 @@ void sc_status_end(const struct sc_err *err, int target_fd)
 		sc_status_write(target_fd, &record, true);
 }
 
+void sc_status_restarting(void)
+{
+	SC_LOCK_SCOPE(&lock);
+
+	if (!running)
+		return;
+	stages_end_before(SC_STAGE_RESTART);
+	stage_begin(SC_STAGE_RESTART);
+	save();
+}
+
 /* A row for what start-up has to say, also when #view_status was lost. */
 static void ensure_row(uint32_t state)
 {

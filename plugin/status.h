@@ -67,6 +67,10 @@ void sc_status_seal(const struct sc_ctl_seal *seal);
  */
 void sc_status_end(const struct sc_err *err, int target_fd);
 
+/* In place: the clone is committed and the server will restart; what comes of
+ * it is recorded then. No other clone can begin until that. */
+void sc_status_restarting(void);
+
 /* What start-up found out about a clone this server was started on. */
 void sc_status_set_position(const char *binlog_file, uint64_t position,
 			    const char *gtid_executed);

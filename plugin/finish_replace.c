@@ -1,0 +1,218 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/* Start-up after a replacement in place; see finish_replace.h. */
+#include "plugin/finish_replace.h"
+
+#include "io/base/cleanup.h"
+#include "io/base/fdio.h"
+#include "plugin/clean.h"
+#include "plugin/replace.h"
+#include "plugin/services.h"
+#include "plugin/status.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+static bool present(const char *path)
+{
+	return access(path, F_OK) == 0;
+}
+
+bool sc_finish_replace_needed(void)
+{
+	return present(SC_SAVED_GTIDS) || present(SC_RESET_PENDING) ||
+	       sc_clean_needed();
+}
+
+char *sc_finish_saved_gtids(void)
+{
+	FILE *in = fopen(SC_SAVED_GTIDS, "re");
+	char *text = NULL;
+	size_t cap = 0;
+	ssize_t n;
+
+	if (!in)
+		return strdup("");
+	n = getdelim(&text, &cap, '\0', in);
+	fclose(in);
+	if (n >= 0)
+		return text;
+	free(text);
+	return strdup("");
+}
+
+/* The one text value of a query; NULL with err. Caller frees. */
+static char *query_text(struct sc_sql *sql, struct sc_err *err, char *query)
+{
+	CLEANUP_ROWS struct sc_rows rows = { 0 };
+	const char *value;
+	char *text = NULL;
+
+	if (query && sc_sql_query(sql, &rows, query, err) == 0) {
+		value = sc_rows_get(&rows, 0, 0);
+		text = strdup(value ? value : "");
+	}
+	free(query);
+	if (!text)
+		sc_err_set(err, SC_ER_INTERNAL_ERROR, "out of memory");
+	return text;
+}
+
+static char *format(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
+
+static char *format(const char *fmt, ...)
+{
+	char *text = NULL;
+	va_list ap;
+	int n;
+
+	va_start(ap, fmt);
+	n = vasprintf(&text, fmt, ap);
+	va_end(ap);
+	return n < 0 ? NULL : text;
+}
+
+int sc_finish_reset(struct sc_sql *sql, const char *gtid_executed,
+		    char **ret_extra, struct sc_err *err)
+{
+	CLEANUP_FREE char *saved = sc_finish_saved_gtids();
+
+	*ret_extra = NULL;
+	if (!present(SC_RESET_PENDING))
+		return 0;
+	if (!saved)
+		return sc_err_set(err, SC_ER_INTERNAL_ERROR, "out of memory");
+	/* Channels that came with the clone may have begun. */
+	if (sc_sql_query(sql, NULL, "STOP REPLICA", err) < 0)
+		return -1;
+	*ret_extra = query_text(
+		sql, err,
+		format("SELECT REPLACE(GTID_SUBTRACT(GTID_SUBTRACT(@@GLOBAL.gtid_executed, '%s'), '%s'), CHAR(10), '')",
+		       saved, gtid_executed));
+	if (!*ret_extra ||
+	    sc_sql_query(sql, NULL, "RESET BINARY LOGS AND GTIDS", err) < 0)
+		return -1;
+	sc_server_log(
+		ST_LOG_INFO,
+		"clone: binary logs and GTIDs of the replaced data are reset");
+	return 0;
+}
+
+static void remove_saved_binlogs(void)
+{
+	CLEANUP_CLOSE int dir = open(SC_SAVED_BINLOGS, O_RDONLY | O_DIRECTORY |
+							       O_CLOEXEC);
+	struct sc_err err = SC_ERR_INIT;
+
+	if (dir < 0)
+		return;
+	if (sc_tree_remove(dir, &err) < 0 || rmdir(SC_SAVED_BINLOGS) < 0)
+		sc_server_log(ST_LOG_WARNING, "clone: %s is not removed: %s",
+			      SC_SAVED_BINLOGS, err.msg);
+}
+
+/* True when the dictionary has a schema whose directory has that name. */
+static bool schema_exists(struct sc_sql *sql, const char *dir)
+{
+	CLEANUP_ROWS struct sc_rows rows = { 0 };
+	struct sc_err err = SC_ERR_INIT;
+
+	/* Source: reference manual, "Mapping of Identifiers to File Names":
+	 * the character set `filename`. No quote can be in such a name. */
+	if (strchr(dir, '\'') || strlen(dir) > 500 ||
+	    sc_sql_queryf(
+		    sql, &rows, &err,
+		    "SELECT COUNT(*) FROM information_schema.schemata WHERE schema_name = CONVERT(_filename'%s' USING utf8mb4)",
+		    dir) < 0)
+		return true;
+	return strcmp(sc_rows_get(&rows, 0, 0) ?: "1", "0") != 0;
+}
+
+/* Directories of the old data's schemas are empty now; with rmdir() none that
+ * holds anything can be lost. */
+static void remove_old_schemas(struct sc_sql *sql)
+{
+	CLEANUP_CLOSEDIR DIR *dir = opendir(".");
+	struct dirent *de;
+
+	while (dir && (de = readdir(dir))) {
+		if (de->d_type != DT_DIR || de->d_name[0] == '.' ||
+		    de->d_name[0] == '#' || schema_exists(sql, de->d_name))
+			continue;
+		if (rmdir(de->d_name) < 0 && errno != ENOTEMPTY)
+			sc_server_log(ST_LOG_WARNING,
+				      "clone: old directory %s is not removed: %s",
+				      de->d_name, strerrordesc_np(errno));
+	}
+}
+
+void sc_finish_cleanup(struct sc_sql *sql)
+{
+	if (!present(SC_SAVED_GTIDS))
+		return;
+	remove_old_schemas(sql);
+	remove_saved_binlogs();
+	unlink(SC_RESET_PENDING);
+	unlink(SC_SAVED_GTIDS);
+}
+
+/* ---- rolled back ------------------------------------------------------------------- */
+
+/* Binary logs that nobody reset are not needed twice. */
+static int restore_gtids(struct sc_sql *sql, struct sc_err *err)
+{
+	CLEANUP_FREE char *saved = sc_finish_saved_gtids();
+	CLEANUP_FREE char *missing = NULL;
+	CLEANUP_FREE char *query = NULL;
+
+	if (!saved || !*saved)
+		return 0;
+	missing = query_text(
+		sql, err,
+		format("SELECT REPLACE(GTID_SUBTRACT('%s', @@GLOBAL.gtid_executed), CHAR(10), '')",
+		       saved));
+	if (!missing)
+		return -1;
+	if (!*missing) {
+		remove_saved_binlogs();
+		return 0;
+	}
+	query = format("SET GLOBAL gtid_purged = '+%s'", missing);
+	if (!query || sc_sql_query(sql, NULL, query, err) < 0)
+		return sc_err_set(err, SC_ER_INTERNAL_ERROR, "out of memory");
+	sc_server_log(
+		ST_LOG_WARNING,
+		"clone: the GTIDs of the old data are set again; its binary logs, which had been reset, are in %s",
+		SC_SAVED_BINLOGS);
+	return 0;
+}
+
+void sc_finish_rolled_back(struct sc_sql *sql)
+{
+	struct sc_err err = SC_ERR_INIT;
+	bool committed = present(SC_SAVED_GTIDS);
+
+	if (sc_clean_needed() && sc_clean_data_directory(&err) < 0)
+		sc_server_log(
+			ST_LOG_ERROR,
+			"clone: what an interrupted clone staged is not removed: %s",
+			err.msg);
+	err = (struct sc_err)SC_ERR_INIT;
+	if (!committed)
+		return;
+	if (restore_gtids(sql, &err) < 0) {
+		sc_server_log(ST_LOG_ERROR,
+			      "clone: the GTIDs of the old data, saved in %s, cannot be set again: %s",
+			      SC_SAVED_GTIDS, err.msg);
+		return;
+	}
+	sc_status_set_failed(
+		SC_ER_INTERNAL_ERROR,
+		"The clone was not swapped in; this is the old data. For details, look into server error log.");
+	unlink(SC_RESET_PENDING);
+	unlink(SC_SAVED_GTIDS);
+}
