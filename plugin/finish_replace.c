@@ -115,19 +115,58 @@ static void remove_saved_binlogs(void)
 			      SC_SAVED_BINLOGS, err.msg);
 }
 
-/* True when the dictionary has a schema whose directory has that name. */
+static int hex_digit(char c)
+{
+	return c >= '0' && c <= '9' ? c - '0' :
+	       c >= 'a' && c <= 'f' ? c - 'a' + 10 :
+				      -1;
+}
+
+/*
+ * A schema's name from its directory's: letters, digits and _ stand for
+ * themselves, @hhhh for any other ASCII character. Letters of other scripts
+ * have codes of their own, which we do not read: -1. Source: reference manual,
+ * "Mapping of Identifiers to File Names".
+ */
+static int schema_of(const char *dir, char *name, size_t cap)
+{
+	size_t n = 0;
+
+	while (*dir && n + 1 < cap) {
+		int code = *dir == '@' ? 0 : *dir;
+
+		for (int i = 1; *dir == '@' && i <= 4; i++) {
+			int digit = hex_digit(dir[i]);
+
+			if (digit < 0)
+				return -1;
+			code = code * 16 + digit;
+		}
+		if (code < 1 || code > 127)
+			return -1;
+		name[n++] = (char)code;
+		dir += *dir == '@' ? 5 : 1;
+	}
+	name[n] = '\0';
+	return *dir ? -1 : 0;
+}
+
+/* True when the dictionary has that schema, or when we cannot tell. */
 static bool schema_exists(struct sc_sql *sql, const char *dir)
 {
 	CLEANUP_ROWS struct sc_rows rows = { 0 };
 	struct sc_err err = SC_ERR_INIT;
+	char name[256], hex[2 * sizeof(name)] = "";
 
-	/* Source: reference manual, "Mapping of Identifiers to File Names":
-	 * the character set `filename`. No quote can be in such a name. */
-	if (strchr(dir, '\'') || strlen(dir) > 500 ||
-	    sc_sql_queryf(
+	if (schema_of(dir, name, sizeof(name)) < 0)
+		return true;
+	/* In hex: no quoting, whatever the name and sql_mode. */
+	for (size_t i = 0; name[i]; i++)
+		snprintf(hex + 2 * i, 3, "%02x", (unsigned char)name[i]);
+	if (sc_sql_queryf(
 		    sql, &rows, &err,
-		    "SELECT COUNT(*) FROM information_schema.schemata WHERE schema_name = CONVERT(_filename'%s' USING utf8mb4)",
-		    dir) < 0)
+		    "SELECT COUNT(*) FROM information_schema.schemata WHERE schema_name = CONVERT(X'%s' USING utf8mb4)",
+		    hex) < 0)
 		return true;
 	return strcmp(sc_rows_get(&rows, 0, 0) ?: "1", "0") != 0;
 }
