@@ -6,6 +6,9 @@ PREFIX  ?= /usr/local
 CC      ?= cc
 # The plugin starts the daemon from here unless clone_daemon_path says else.
 DAEMON_PATH ?= $(PREFIX)/libexec/snapclone/snapcloned
+DESTDIR ?=
+# mysqld's plugin_dir; empty: scripts/install asks the MySQL installed here.
+PLUGIN_DIR ?=
 
 # V=1 shows the commands. WERROR= builds with warnings that are not errors.
 Q       := $(if $(V),,@)
@@ -26,7 +29,7 @@ LDFLAGS += -pthread $(if $(SAN),-fsanitize=$(SAN))
 
 PKGS    := libcrypto libssl libxxhash
 need     = $(if $(shell pkg-config --exists $(1) && echo y),,$(error $(1) is missing: run `make deps` (Debian package $(2))))
-ifeq ($(filter help clean deps demo check check-unit check-it check-san lint,$(MAKECMDGOALS)),)
+ifeq ($(filter help clean deps uninstall demo check check-unit check-it check-san lint,$(MAKECMDGOALS)),)
 $(call need,libssl,libssl-dev)
 $(call need,libxxhash,libxxhash-dev)
 endif
@@ -71,6 +74,12 @@ $(B)/snapclone: $(call obj,$(CLI_SRC)) $(LIB)
 	$(call say,LD,$@)
 	$(Q)$(CC) $(LDFLAGS) -o $@ $^ $(PKG_LIBS)
 
+# The path is compiled in: another PREFIX builds this file again.
+$(B)/pic/plugin/sysvars.o: $(B)/daemon-path
+$(B)/daemon-path: FORCE
+	@mkdir -p $(@D)
+	@echo '$(DAEMON_PATH)' | cmp -s - $@ || echo '$(DAEMON_PATH)' >$@
+
 # Undefined symbols are the server's; the loader checks them at INSTALL PLUGIN.
 $(B)/mysql_clone.so: $(patsubst %.c,$(B)/pic/%.o,$(PLUGIN_SRC) $(BASE_SRC))
 	$(call say,LD,$@)
@@ -82,6 +91,15 @@ $(B)/unit/%: $(B)/obj/tests/unit/%.o $(call obj,$(FIXTURE_SRC)) $(LIB)
 	$(Q)$(CC) $(LDFLAGS) -o $@ $^ $(PKG_LIBS) -lcmocka
 
 units: $(UNITS)
+
+INSTALL := B='$(B)' PREFIX='$(PREFIX)' DAEMON_PATH='$(DAEMON_PATH)' \
+           DESTDIR='$(DESTDIR)' PLUGIN_DIR='$(PLUGIN_DIR)' scripts/install
+
+install: all ## install (PREFIX, DESTDIR, PLUGIN_DIR; keeps a stock mysql_clone.so)
+	@$(INSTALL) install
+
+uninstall: ## undo that; the stock mysql_clone.so comes back
+	@$(INSTALL) uninstall
 
 deps: ## install the Debian packages that building and testing need (as root)
 	scripts/deps
@@ -114,11 +132,12 @@ demo: ## clone a loaded server over TLS under load, with proof, in one command
 
 clean: ## remove what was built (keeps the unpacked MySQL)
 	rm -rf build/obj build/pic build/unit build/san-* build/*.a build/*.so \
-	       build/snapclone build/snapcloned
+	       build/snapclone build/snapcloned build/snapcloned.service \
+	       build/daemon-path
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST) | expand -t 24
 
-.PHONY: all units deps check check-unit check-it check-san demo clean help
+.PHONY: all units install uninstall FORCE deps check check-unit check-it check-san demo clean help
 .SECONDARY:
 -include $(shell [ -d build ] && find $(B)/obj $(B)/pic -name '*.d' 2>/dev/null)
