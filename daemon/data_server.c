@@ -43,7 +43,7 @@ struct sc_data_server {
 	pthread_cond_t changed;
 	struct sc_conn *conns[SC_MAX_STREAMS + 1];
 	bool taken[SC_MAX_STREAMS + 1]; /* a stream is admitted once */
-	unsigned streams_ended;
+	unsigned streams_open, streams_ended; /* data streams */
 	bool cancelled;
 	struct guest guests[MAX_GUESTS + SC_MAX_STREAMS + 1];
 };
@@ -170,6 +170,7 @@ static void register_stream(struct sc_data_server *s, struct guest *g,
 	g->conn = NULL;
 	if (s->cancelled)
 		s->conns[stream]->ops->shutdown(s->conns[stream], false);
+	s->streams_open += stream > 0;
 	pthread_cond_broadcast(&s->changed);
 }
 
@@ -351,7 +352,9 @@ int sc_data_server_await_control(struct sc_data_server *s, int timeout_ms,
 int sc_data_server_await_streams(struct sc_data_server *s, struct sc_err *err)
 {
 	SC_LOCK_SCOPE(&s->lock);
-	while (s->streams_ended < s->p.streams && !s->cancelled)
+	/* A stream ends well only when no chunk is left to take. */
+	while (!s->cancelled &&
+	       (!s->streams_ended || s->streams_ended < s->streams_open))
 		pthread_cond_wait(&s->changed, &s->lock);
 	return s->cancelled ? sc_err_set(err, SC_ER_QUERY_INTERRUPTED,
 					 "the clone was cancelled") :

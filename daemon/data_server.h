@@ -17,7 +17,7 @@ struct sc_data_server_params {
 	const char *address; /* numeric */
 	uint16_t port;       /* 0 = any free one */
 	bool tls;
-	unsigned streams;    /* data streams, 1..SC_MAX_STREAMS */
+	unsigned streams;    /* data streams at most, 1..SC_MAX_STREAMS */
 	const uint8_t *key;  /* SC_JOB_KEY_SIZE bytes, borrowed */
 	int handshake_ms;    /* how long a peer may take to be admitted, in
 				all; 0 = SC_HANDSHAKE_MS */
@@ -39,7 +39,8 @@ struct sc_conn **sc_data_server_conns(struct sc_data_server *server);
 int sc_data_server_await_control(struct sc_data_server *server, int timeout_ms,
 				 struct sc_err *err);
 
-/* Wait until every data stream ran to its end. 0 or -1. */
+/* Wait until a data stream ran to its end and with it all that are connected:
+ * the recipient opens as many as it likes. 0 or -1. */
 int sc_data_server_await_streams(struct sc_data_server *server,
 				 struct sc_err *err);
 

@@ -102,7 +102,7 @@ static void donor_tick(struct sc_job *job)
 	sc_job_status(job, &now);
 	if (now.stage < SC_STAGE_FILE_COPY)
 		return;
-	sc_job_count(job, SC_STAGE_FILE_COPY, d->start.streams, d->list.bytes,
+	sc_job_count(job, SC_STAGE_FILE_COPY, d->n_streams, d->list.bytes,
 		     bytes, d->start.local ? 0 : bytes);
 	sc_job_count(job, SC_STAGE_REDO_COPY, 1, now.redo, now.redo,
 		     d->start.local ? 0 : now.redo);

@@ -27,6 +27,7 @@ struct donor {
 	struct sc_data_server *server; /* remote */
 	struct sc_sink *sink;
 	struct sc_copy copy;
+	atomic_uint n_streams; /* opened so far */
 	struct sc_rate data_rate, network_rate;
 
 	pthread_t follower, sender;

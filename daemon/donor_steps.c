@@ -6,7 +6,9 @@
 #include "daemon/donor.h"
 
 #include "daemon/session.h"
+#include "io/autotune.h"
 #include "io/base/cleanup.h"
+#include "io/base/clock.h"
 #include "io/base/fdio.h"
 #include "io/base/log.h"
 #include "io/base/num.h"
@@ -31,6 +33,8 @@ static int run_stream(struct sc_job *job, unsigned stream, struct sc_err *err)
 
 	if (!engine)
 		return sc_err_set(err, SC_ER_INTERNAL_ERROR, "out of memory");
+	if (!d->start.local)
+		d->n_streams++;
 	rc = sc_copy_stream(&d->copy, engine, stream, err);
 	engine->ops->destroy(engine);
 	return rc;
@@ -47,8 +51,7 @@ static int step_list(struct donor *d, struct sc_err *err)
 	if (sc_filelist_scan(d->image, d->start.data_file_path,
 			     d->start.page_size, &d->list, err) < 0)
 		return -1;
-	sc_job_count(&d->job, SC_STAGE_FILE_COPY, d->start.streams,
-		     d->list.bytes, 0, 0);
+	sc_job_count(&d->job, SC_STAGE_FILE_COPY, 0, d->list.bytes, 0, 0);
 	return 0;
 }
 
@@ -102,6 +105,7 @@ static int step_sink(struct donor *d, struct sc_err *err)
 
 	d->copy.list = &d->list;
 	d->copy.image = d->image;
+	d->copy.depth = d->start.buffer_size / SC_CHUNK_SIZE;
 	if (d->start.local ? open_local(d, err) < 0 :
 			     open_remote(d, &ready.port, err) < 0)
 		return -1;
@@ -147,26 +151,53 @@ static void *local_stream_main(void *arg)
 	return NULL;
 }
 
+/* Streams of a local clone, more as long as that helps. */
+static int grow_local(struct donor *d, struct local_stream *ls,
+		      unsigned *started, unsigned want, struct sc_err *err)
+{
+	while (*started < want) {
+		struct local_stream *next = &ls[*started];
+		int rc;
+
+		*next = (struct local_stream){ .d = d,
+					       .stream = *started + 1 };
+		rc = pthread_create(&next->thread, NULL, local_stream_main,
+				    next);
+		if (rc)
+			return sc_err_sys(err, SC_ER_INTERNAL_ERROR, rc,
+					  "cannot start a copy thread");
+		d->n_streams = ++*started;
+	}
+	return 0;
+}
+
 static int copy_local(struct donor *d, struct sc_err *err)
 {
-	unsigned n = d->start.streams, started = 0;
-	CLEANUP_FREE struct local_stream *ls = calloc(n, sizeof(*ls));
-	int rc = ls ? 0 : ENOMEM;
+	CLEANUP_FREE struct local_stream *ls =
+		calloc(d->start.streams, sizeof(*ls));
+	struct sc_autotune at;
+	unsigned started = 0;
+	int rc = ls ? 0 : sc_err_set(err, SC_ER_INTERNAL_ERROR,
+				     "out of memory");
 
-	while (rc == 0 && started < n) {
-		ls[started] = (struct local_stream){ .d = d,
-						     .stream = started + 1 };
-		rc = pthread_create(&ls[started].thread, NULL,
-				    local_stream_main, &ls[started]);
-		started += rc == 0;
+	sc_autotune_init(&at, d->start.streams, d->start.autotune,
+			 sc_now_ms());
+	while (rc == 0) {
+		rc = grow_local(d, ls, &started,
+				sc_autotune_step(&at, d->copy.bytes_read,
+						 sc_now_ms()),
+				err);
+		/* Settled, or nothing left to take: the rest is waiting. */
+		if (at.settled || d->job.stopping ||
+		    d->copy.next_chunk >= d->list.chunks)
+			break;
+		sc_sleep_ms(20);
 	}
-	if (rc)
+	if (rc < 0)
 		d->copy.stop = true;
 	for (unsigned i = 0; i < started; i++)
 		pthread_join(ls[i].thread, NULL);
-	return rc ? sc_err_sys(err, SC_ER_INTERNAL_ERROR, rc,
-			       "cannot start a copy thread") :
-		    0;
+	return rc;
 }
 
 static int stopped(struct donor *d, struct sc_err *err)

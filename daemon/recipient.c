@@ -72,8 +72,7 @@ static int take_files_end(struct recipient *r, struct sc_frame *frame,
 		return sc_frame_bad(err, "the list of files is not complete");
 	r->listed = true;
 	sc_job_stage(&r->job, SC_STAGE_FILE_COPY);
-	sc_job_count(&r->job, SC_STAGE_FILE_COPY, r->start.streams,
-		     r->list.bytes, 0, 0);
+	sc_job_count(&r->job, SC_STAGE_FILE_COPY, 0, r->list.bytes, 0, 0);
 	if (sc_stage_files(r->stage, &r->list, err) < 0)
 		return -1;
 	return recipient_start_streams(r, err);
@@ -347,7 +346,8 @@ static void recipient_tick(struct sc_job *job)
 	sc_job_status(job, &now);
 	if (now.stage < SC_STAGE_FILE_COPY)
 		return;
-	sc_job_count(job, SC_STAGE_FILE_COPY, r->start.streams, r->list.bytes,
+	recipient_tune(r);
+	sc_job_count(job, SC_STAGE_FILE_COPY, r->n_streams, r->list.bytes,
 		     sc_stage_bytes(r->stage), r->network);
 	sc_job_count(job, SC_STAGE_REDO_COPY, 1, now.redo, now.redo, now.redo);
 }

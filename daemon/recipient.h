@@ -4,6 +4,7 @@
 #define SC_DAEMON_RECIPIENT_H
 
 #include "daemon/job.h"
+#include "io/autotune.h"
 #include "io/redo/format.h"
 #include "io/stage.h"
 
@@ -37,6 +38,10 @@ struct recipient {
 	pthread_mutex_t lock;
 	struct link *links; /* by stream, 0..streams */
 	/* A data connection broke: the donor may say why on stream 0. */
+	/* Streams are opened one after the other until the last is joined. */
+	struct sc_autotune tune;
+	unsigned n_streams;
+	bool all_open;
 	struct sc_err lost;
 	atomic_uint_fast64_t lost_since_ms;
 };
@@ -45,8 +50,10 @@ struct recipient {
 int recipient_connect(struct recipient *r, unsigned stream, struct sc_err *err);
 /* Wake whatever uses the link; the job's lock is held. */
 void recipient_wake_link(struct link *link, bool read_only);
-/* Start and join the threads of the data streams. */
+/* Start the first data streams, later more if that helps, and join them all.
+ * Only one thread at a time starts or joins. */
 int recipient_start_streams(struct recipient *r, struct sc_err *err);
+void recipient_tune(struct recipient *r);
 void recipient_join_streams(struct recipient *r);
 
 #endif

@@ -5,6 +5,7 @@
 #include "daemon/conn.h"
 #include "io/base/cleanup.h"
 #include "io/base/clock.h"
+#include "io/base/log.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -137,22 +138,53 @@ static void *stream_main(void *arg)
 	return NULL;
 }
 
-int recipient_start_streams(struct recipient *r, struct sc_err *err)
+/* Up to `want` streams; the lock is held. */
+static int open_streams(struct recipient *r, unsigned want, struct sc_err *err)
 {
-	for (unsigned i = 1; i <= r->start.streams; i++) {
-		struct link *link = &r->links[i];
+	while (r->n_streams < want) {
+		struct link *link = &r->links[r->n_streams + 1];
 		int rc = pthread_create(&link->thread, NULL, stream_main, link);
 
 		if (rc)
 			return sc_err_sys(err, SC_ER_INTERNAL_ERROR, rc,
 					  "cannot start a stream's thread");
 		link->running = true;
+		r->n_streams++;
 	}
 	return 0;
 }
 
+int recipient_start_streams(struct recipient *r, struct sc_err *err)
+{
+	SC_LOCK_SCOPE(&r->lock);
+	sc_autotune_init(&r->tune, r->start.streams, r->start.autotune,
+			 sc_now_ms());
+	return open_streams(r, r->tune.now, err);
+}
+
+void recipient_tune(struct recipient *r)
+{
+	struct sc_err err = SC_ERR_INIT;
+	unsigned want;
+
+	SC_LOCK_SCOPE(&r->lock);
+	/* Before the first and after the last there is nothing to tune. */
+	if (!r->n_streams || r->all_open || r->job.stopping ||
+	    sc_stage_bytes(r->stage) >= r->list.bytes)
+		return;
+	want = sc_autotune_step(&r->tune, sc_stage_bytes(r->stage),
+				sc_now_ms());
+	if (open_streams(r, want, &err) < 0) {
+		sc_warning("no more streams: %s", err.msg);
+		r->all_open = true;
+	}
+}
+
 void recipient_join_streams(struct recipient *r)
 {
+	pthread_mutex_lock(&r->lock);
+	r->all_open = true;
+	pthread_mutex_unlock(&r->lock);
 	for (unsigned i = 1; i <= r->start.streams; i++) {
 		if (r->links[i].running)
 			pthread_join(r->links[i].thread, NULL);

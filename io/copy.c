@@ -38,8 +38,8 @@ struct stream {
 	struct sc_copy *copy;
 	struct sc_engine *engine;
 	unsigned index;
-	struct slot slots[SC_COPY_DEPTH];
-	struct slot *idle[SC_COPY_DEPTH]; /* those not in flight */
+	struct slot *slots; /* copy->depth of them, owned */
+	struct slot **idle; /* those not in flight, owned */
 	unsigned n_idle;
 	/* The file read last stays open: chunks of a file come in a row. */
 	uint32_t open_index;
@@ -171,7 +171,7 @@ static int complete(struct stream *st, struct slot *slot, struct sc_err *err)
 
 static bool busy(const struct stream *st)
 {
-	return st->n_idle < SC_COPY_DEPTH;
+	return st->n_idle < st->copy->depth;
 }
 
 /* Wait for one request; finish it unless the stream has failed. */
@@ -240,16 +240,31 @@ static int run(struct stream *st, struct sc_err *err)
 
 static int stream_buffers(struct stream *st, struct sc_err *err)
 {
-	for (unsigned i = 0; i < SC_COPY_DEPTH; i++) {
+	unsigned depth = st->copy->depth;
+
+	st->slots = calloc(depth, sizeof(*st->slots));
+	st->idle = calloc(depth, sizeof(struct slot *));
+	for (unsigned i = 0; st->slots && st->idle && i < depth; i++) {
 		if (posix_memalign(&st->slots[i].buf, BUFFER_ALIGN,
 				   SC_CHUNK_SIZE)) {
 			st->slots[i].buf = NULL;
-			return sc_err_set(err, SC_ER_INTERNAL_ERROR,
-					  "out of memory for stream buffers");
+			break;
 		}
 		st->idle[st->n_idle++] = &st->slots[i];
 	}
-	return 0;
+	if (st->n_idle == depth)
+		return 0;
+	return sc_err_set(err, SC_ER_INTERNAL_ERROR,
+			  "out of memory for %u stream buffers of %u bytes",
+			  depth, SC_CHUNK_SIZE);
+}
+
+static void free_buffers(struct stream *st)
+{
+	for (unsigned i = 0; st->slots && i < st->copy->depth; i++)
+		free(st->slots[i].buf);
+	free(st->slots);
+	free(st->idle);
 }
 
 int sc_copy_stream(struct sc_copy *copy, struct sc_engine *engine,
@@ -270,7 +285,6 @@ int sc_copy_stream(struct sc_copy *copy, struct sc_engine *engine,
 		rc = copy->sink->ops->chunks_end(copy->sink, stream, err);
 	if (st.open_fd >= 0)
 		close(st.open_fd);
-	for (unsigned i = 0; i < SC_COPY_DEPTH; i++)
-		free(st.slots[i].buf);
+	free_buffers(&st);
 	return rc;
 }

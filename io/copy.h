@@ -22,6 +22,7 @@ struct sc_copy {
 	const struct sc_filelist *list;
 	struct sc_image *image;
 	struct sc_sink *sink;
+	unsigned depth; /* chunks in flight per stream, 1..SC_COPY_MAX_DEPTH */
 	struct sc_rate *data_rate;    /* reads; NULL = no limit */
 	struct sc_rate *network_rate; /* what the sink gets; NULL = no limit */
 	atomic_uint_fast64_t next_chunk;
@@ -32,8 +33,8 @@ struct sc_copy {
 	atomic_bool stop; /* set by anyone: streams return soon with err set */
 };
 
-/* Chunks in flight per stream. */
-#define SC_COPY_DEPTH 4
+/* Most chunks in flight per stream, clone_buffer_size of 256 MiB. */
+#define SC_COPY_MAX_DEPTH 256
 
 /*
  * Copy chunks until the queue is empty. engine: the stream's own; stream:

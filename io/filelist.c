@@ -84,6 +84,9 @@ bool sc_path_ok(const char *path)
 
 	if (!*p || strlen(path) >= SC_PATH_MAX)
 		return false;
+	/* Lists in #clone have one name per line. */
+	if (strpbrk(path, "\n\r"))
+		return false;
 	for (;;) {
 		size_t len = strcspn(p, "/");
 

@@ -72,7 +72,7 @@ struct sc_file *sc_filelist_find_chunk(const struct sc_filelist *list,
 				       uint64_t chunk);
 
 /* A path that may be created below a target: relative, no "." or "..", no
- * empty component, at most SC_PATH_MAX - 1 bytes, not one of ours (#clone). */
+ * empty component, no line break, at most SC_PATH_MAX - 1 bytes, not one of ours (#clone). */
 bool sc_path_ok(const char *path);
 
 #endif

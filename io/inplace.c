@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /* The steps of a commit in place; see inplace.h. Undoing is in
  * inplace_undo.c. */
-#include "io/inplace.h"
+#include "io/inplace_impl.h"
 
 #include "io/base/cleanup.h"
 #include "io/base/fdio.h"
@@ -14,23 +14,15 @@
 #include <string.h>
 #include <sys/stat.h>
 
-#define NAME_CAP (SC_PATH_MAX + 16)
-
 static int failed(int sys_errno, const char *what, struct sc_err *err)
 {
 	return sc_err_sys(err, SC_ER_INTERNAL_ERROR, sys_errno,
 			  "commit in the data directory: %s", what);
 }
 
-static bool exists(int datadir, const char *path)
-{
-	return faccessat(datadir, path, F_OK, AT_SYMLINK_NOFOLLOW) == 0;
-}
-
 static int clone_dir(struct sc_inplace *ip, struct sc_err *err)
 {
-	int fd = openat(ip->datadir, SC_CLONE_DIR,
-			O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	int fd = inplace_open_dir(ip->datadir);
 
 	return fd < 0 ? failed(errno, SC_CLONE_DIR, err) : fd;
 }
@@ -73,6 +65,13 @@ static void names_add(struct names *names, const char *path)
 	fprintf(names->f, "./%s\n", path);
 }
 
+/* Lines that are names of their own, complete. */
+static void names_add_lines(struct names *names, const char *text)
+{
+	for (size_t n; (n = strcspn(text, "\n")); text += n + 1)
+		fprintf(names->f, "./%.*s\n", (int)n, text);
+}
+
 /* Close the list and, if all went well, write it into #clone. */
 static int names_put(struct sc_inplace *ip, struct names *names,
 		     const char *list, int rc, struct sc_err *err)
@@ -105,18 +104,37 @@ static bool system_schema(const char *path)
 	       !strncmp(path, "performance_schema/", 19);
 }
 
-/* A file of the old data that the clone does not have under this name. */
+/* What storage engines keep in schema directories. Other files there stay, and
+ * so do directories that are no schemas: binary logs, keyrings. Source:
+ * handlerton::file_extensions of myisam, csv, archive, merge; sdi_file.cc. */
+static bool engine_file(const char *path)
+{
+	static const char *const suffixes[] = { ".MYD", ".MYI", ".CSV", ".CSM",
+						".ARZ", ".MRG", ".sdi" };
+
+	for (size_t i = 0; i < SC_ARRAY_SIZE(suffixes); i++) {
+		if (ends_with(path, suffixes[i]))
+			return true;
+	}
+	return false;
+}
+
+/* undo_NNN, undo_N_trunc.log. Source: fsp0types.h, undo::Tablespace. */
+static bool undo_file(const char *path)
+{
+	return !strncmp(path, "undo_", 5) && path[5] >= '0' && path[5] <= '9';
+}
+
+/* A file of the old data that must not meet the clone's. */
 static bool old_data(const char *path)
 {
-	const char *name = strrchr(path, '/');
-
-	if (strstr(path, SC_CLONE_SUFFIX))
+	if (strstr(path, SC_CLONE_SUFFIX) || strchr(path, '\n'))
 		return false;
 	if (ends_with(path, ".ibd") || ends_with(path, ".ibu"))
 		return true;
-	if (name)
-		return !system_schema(path);
-	return !strncmp(path, "undo_", 5);
+	if (strchr(path, '/'))
+		return engine_file(path) && !system_schema(path);
+	return undo_file(path);
 }
 
 static int visit_dir(struct sc_inplace *ip, int at, const char *prefix,
@@ -127,11 +145,14 @@ static int visit_entry(struct sc_inplace *ip, int at, const char *name,
 		       struct names *names, struct sc_err *err)
 {
 	CLEANUP_CLOSE int sub = -1;
-	char path[NAME_CAP];
+	char path[INPLACE_NAME_CAP];
 	struct stat st;
+	int n = snprintf(path, sizeof(path), "%s%s%s", prefix,
+			 *prefix ? "/" : "", name);
 
-	snprintf(path, sizeof(path), "%s%s%s", prefix, *prefix ? "/" : "",
-		 name);
+	/* No server has so long a path. */
+	if (n < 0 || n >= SC_PATH_MAX)
+		return 0;
 	if (fstatat(at, name, &st, AT_SYMLINK_NOFOLLOW) < 0)
 		return errno == ENOENT ? 0 : failed(errno, path, err);
 	if (S_ISREG(st.st_mode))
@@ -173,11 +194,11 @@ static int visit_dir(struct sc_inplace *ip, int at, const char *prefix,
 static int visit_old(struct sc_inplace *ip, const char *path,
 		     struct names *names, struct sc_err *err)
 {
-	char staged[NAME_CAP];
+	char staged[INPLACE_NAME_CAP];
 
 	(void)err;
 	if (old_data(path) &&
-	    !exists(ip->datadir, sc_inplace_name(path, staged, sizeof(staged))))
+	    !inplace_has(ip->datadir, sc_inplace_name(path, staged, sizeof(staged))))
 		names_add(names, path);
 	return 0;
 }
@@ -201,7 +222,7 @@ static int visit_doublewrite(struct sc_inplace *ip, const char *path,
 			     struct names *names, struct sc_err *err)
 {
 	CLEANUP_CLOSE int fd = -1;
-	char staged[NAME_CAP];
+	char staged[INPLACE_NAME_CAP];
 
 	if (strncmp(path, "#ib_", 4) != 0 || !strstr(path, "dblwr") ||
 	    strstr(path, SC_CLONE_SUFFIX))
@@ -221,11 +242,17 @@ static int list_replaced(struct sc_inplace *ip, struct names *names,
 			 struct sc_err *err)
 {
 	for (size_t i = 0; i < ip->list->n; i++) {
-		if (exists(ip->datadir, ip->list->files[i].path))
+		if (inplace_has(ip->datadir, ip->list->files[i].path))
 			names_add(names, ip->list->files[i].path);
 	}
 	if (visit_dir(ip, ip->datadir, "", visit_doublewrite, names, err) < 0)
 		return -1;
+	/* The start calls an entry fatal that has nothing to replace. */
+	if (!inplace_has(ip->datadir, SC_REDO_DIR))
+		return sc_err_set(
+			err, SC_ER_INTERNAL_ERROR,
+			"the redo log is not in " SC_REDO_DIR
+			" of the data directory (innodb_log_group_home_dir), which this release cannot replace");
 	/* Last: InnoDB takes the state of the last entry for that of all. */
 	names_add(names, SC_REDO_DIR);
 	return 0;
@@ -245,20 +272,41 @@ static int step_list_replaced(struct sc_inplace *ip, struct sc_err *err)
  * New files, and among them two of #clone that a rollback must remove:
  * #snapclone_end, so that it is there after a start exactly when the clone was
  * swapped in, and #status_fix, which would empty the old data's MyISAM tables.
+ * Directories last: the rollback of a start removes all that is in them.
  */
+static int list_new(struct sc_inplace *ip, struct names *names,
+		    struct sc_err *err)
+{
+	CLEANUP_CLOSE int dir = clone_dir(ip, err);
+	CLEANUP_FREE char *made = dir < 0 ? NULL : inplace_made_dirs(dir, err);
+
+	if (!made)
+		return -1;
+	for (size_t i = 0; i < ip->list->n; i++) {
+		if (!inplace_has(ip->datadir, ip->list->files[i].path))
+			names_add(names, ip->list->files[i].path);
+	}
+	names_add(names, SC_CLONE_DIR "/" SC_END_NAME);
+	names_add(names, SC_CLONE_DIR "/" SC_STATUS_FIX);
+	names_add_lines(names, made);
+	return 0;
+}
+
 static int step_list_new(struct sc_inplace *ip, struct sc_err *err)
 {
 	struct names names;
 
 	if (names_open(&names, err) < 0)
 		return -1;
-	for (size_t i = 0; i < ip->list->n; i++) {
-		if (!exists(ip->datadir, ip->list->files[i].path))
-			names_add(&names, ip->list->files[i].path);
-	}
-	names_add(&names, SC_CLONE_DIR "/" SC_END_NAME);
-	names_add(&names, SC_CLONE_DIR "/" SC_STATUS_FIX);
-	return names_put(ip, &names, SC_NEW_FILES, 0, err);
+	return names_put(ip, &names, SC_NEW_FILES, list_new(ip, &names, err),
+			 err);
+}
+
+static int step_close_mark(struct sc_inplace *ip, struct sc_err *err)
+{
+	CLEANUP_CLOSE int dir = clone_dir(ip, err);
+
+	return dir < 0 ? -1 : inplace_close_mark(dir, err);
 }
 
 /* ---- final names --------------------------------------------------------------- */
@@ -267,9 +315,9 @@ static int step_rename_new(struct sc_inplace *ip, struct sc_err *err)
 {
 	for (size_t i = 0; i < ip->list->n; i++) {
 		const char *path = ip->list->files[i].path;
-		char staged[NAME_CAP];
+		char staged[INPLACE_NAME_CAP];
 
-		if (exists(ip->datadir, path))
+		if (inplace_has(ip->datadir, path))
 			continue;
 		if (renameat(ip->datadir,
 			     sc_inplace_name(path, staged, sizeof(staged)),
@@ -299,6 +347,7 @@ const struct sc_inplace_step sc_inplace_steps[] = {
 	{ "list old files", step_list_old },
 	{ "list replaced files", step_list_replaced },
 	{ "list new files", step_list_new },
+	{ "close mark", step_close_mark },
 	{ "rename new files", step_rename_new },
 	{ "write end", step_put_end },
 	{ "write fix", step_put_fix },
@@ -317,13 +366,27 @@ int sc_inplace_prepare(struct sc_inplace *ip, struct sc_err *err)
 	return 0;
 }
 
+/* A removal that may not be durable does not count: the undo that follows has
+ * to find the mark again. */
+static void put_mark_back(int dir)
+{
+	struct sc_err ignored = SC_ERR_INIT;
+	struct stat st;
+
+	if (fstat(dir, &st) == 0)
+		(void)sc_write_file(dir, SC_STATUS_ERROR, "", 0, st.st_uid,
+				    st.st_gid, &ignored);
+}
+
 int sc_inplace_commit(int datadir, struct sc_err *err)
 {
-	CLEANUP_CLOSE int dir = openat(
-		datadir, SC_CLONE_DIR,
-		O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	CLEANUP_CLOSE int dir = inplace_open_dir(datadir);
 
 	if (dir < 0 || unlinkat(dir, SC_STATUS_ERROR, 0) < 0)
 		return failed(errno, SC_STATUS_ERROR, err);
-	return fsync(dir) < 0 ? failed(errno, "fsync " SC_CLONE_DIR, err) : 0;
+	if (fsync(dir) == 0)
+		return 0;
+	failed(errno, "fsync " SC_CLONE_DIR, err);
+	put_mark_back(dir);
+	return -1;
 }

@@ -58,7 +58,8 @@ extern const size_t sc_inplace_n_steps;
 /* Run all of them in order. After a failure: sc_inplace_undo(). */
 int sc_inplace_prepare(struct sc_inplace *ip, struct sc_err *err);
 
-/* Let the commit count: remove #status_error, durably. */
+/* Let the commit count: remove #status_error, durably. After a failure it does
+ * not count: sc_inplace_undo(). */
 int sc_inplace_commit(int datadir, struct sc_err *err);
 
 /*
@@ -77,6 +78,12 @@ int sc_inplace_clean(int datadir, struct sc_err *err);
  */
 int sc_inplace_lock(int datadir, uid_t uid, gid_t gid, int *ret_fd,
 		    struct sc_err *err);
+
+/*
+ * Note, durably, a directory that is about to be made: an undo removes it, and
+ * no others. lock_fd: the descriptor of the lock.
+ */
+int sc_inplace_note_dir(int lock_fd, const char *dir, struct sc_err *err);
 
 /* The name a file is staged under. buf: SC_PATH_MAX + 16 bytes. */
 static inline const char *sc_inplace_name(const char *path, char *buf,

@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
-/* The lock of a stage in place, and the way back to the old data; see
- * inplace.h. */
-#include "io/inplace.h"
+/* The way back to the old data; see inplace.h. */
+#include "io/inplace_impl.h"
 
 #include "io/base/cleanup.h"
 #include "io/base/fdio.h"
@@ -11,7 +10,6 @@
 #include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/file.h>
 #include <sys/stat.h>
 
 static int failed(int sys_errno, const char *what, struct sc_err *err)
@@ -20,98 +18,46 @@ static int failed(int sys_errno, const char *what, struct sc_err *err)
 			  "data directory: %s", what);
 }
 
-static int open_clone_dir(int datadir)
+/*
+ * Remove a new file that has its final name. While it is still staged, what has
+ * that name is another's. A directory waits for remove_made_dirs().
+ */
+static void remove_new(int datadir, const char *path, struct sc_err *err)
 {
-	return openat(datadir, SC_CLONE_DIR,
-		      O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	char staged[INPLACE_NAME_CAP];
+
+	if (!inplace_has(datadir,
+			 sc_inplace_name(path, staged, sizeof(staged))) &&
+	    unlinkat(datadir, path, 0) < 0 && errno != ENOENT &&
+	    errno != ENOTDIR && errno != EISDIR)
+		failed(errno, path, err);
 }
 
-static bool has(int dir, const char *name)
-{
-	return faccessat(dir, name, F_OK, AT_SYMLINK_NOFOLLOW) == 0;
-}
-
-/* ---- lock ----------------------------------------------------------------------- */
-
-/* A commit that counts and waits for the restart must not be disturbed. */
-static int check_not_committed(int dir, struct sc_err *err)
-{
-	if (has(dir, SC_STATUS_ERROR) || (!has(dir, SC_REPLACE_FILES) &&
-					  !has(dir, SC_NEW_FILES)))
-		return 0;
-	return sc_err_set(
-		err, SC_ER_INTERNAL_ERROR,
-		"a finished clone waits in the data directory for the restart of the server; HINT: restart mysqld");
-}
-
-static int lock_mark(int dir, uid_t uid, gid_t gid, struct sc_err *err)
-{
-	int fd = openat(dir, SC_STAGE_MARK,
-			O_RDWR | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0640);
-
-	if (fd < 0)
-		return failed(errno, SC_STAGE_MARK, err);
-	if (geteuid() == 0 && fchown(fd, uid, gid) < 0)
-		failed(errno, SC_STAGE_MARK, err);
-	else if (flock(fd, LOCK_EX | LOCK_NB) == 0)
-		return fd;
-	else if (errno == EWOULDBLOCK)
-		sc_err_set(
-			err, SC_ER_CLONE_TOO_MANY,
-			"another snapcloned still works in the data directory (lock of " SC_CLONE_DIR
-			"/" SC_STAGE_MARK "); HINT: wait for its end");
-	else
-		failed(errno, "lock of " SC_STAGE_MARK, err);
-	close(fd);
-	return -1;
-}
-
-int sc_inplace_lock(int datadir, uid_t uid, gid_t gid, int *ret_fd,
-		    struct sc_err *err)
-{
-	CLEANUP_CLOSE int dir = -1;
-
-	if (mkdirat(datadir, SC_CLONE_DIR, 0750) == 0) {
-		if (geteuid() == 0 && fchownat(datadir, SC_CLONE_DIR, uid, gid,
-					       AT_SYMLINK_NOFOLLOW) < 0)
-			return failed(errno, SC_CLONE_DIR, err);
-	} else if (errno != EEXIST) {
-		return failed(errno, SC_CLONE_DIR, err);
-	}
-	dir = open_clone_dir(datadir);
-	if (dir < 0)
-		return failed(errno, SC_CLONE_DIR, err);
-	if (check_not_committed(dir, err) < 0)
-		return -1;
-	*ret_fd = lock_mark(dir, uid, gid, err);
-	if (*ret_fd < 0)
-		return -1;
-	return fsync(dir) < 0 ? failed(errno, "fsync " SC_CLONE_DIR, err) : 0;
-}
-
-/* ---- undo ----------------------------------------------------------------------- */
-
-/* Remove what a list of ours names, final names of new files. */
-static void remove_listed(int datadir, int dir, const char *list,
-			  struct sc_err *err)
+/* All that our list of new files names. */
+static int remove_listed(int datadir, int dir, struct sc_err *err)
 {
 	CLEANUP_FREE char *line = NULL;
-	int fd = openat(dir, list, O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
+	int fd = openat(dir, SC_NEW_FILES, O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
 	FILE *f = fd < 0 ? NULL : fdopen(fd, "r");
 	size_t cap = 0;
 
+	if (fd < 0 && errno == ENOENT)
+		return 0;
 	if (!f) {
+		failed(errno, SC_NEW_FILES, err);
 		if (fd >= 0)
 			close(fd);
-		return;
+		return -1;
 	}
 	while (getline(&line, &cap, f) > 0) {
 		line[strcspn(line, "\n")] = '\0';
-		if (!strncmp(line, "./", 2) && !strstr(line, "../") &&
-		    unlinkat(datadir, line + 2, 0) < 0 && errno != ENOENT)
-			failed(errno, line, err);
+		if (!strncmp(line, "./", 2) && !strstr(line, "../"))
+			remove_new(datadir, line + 2, err);
 	}
+	if (ferror(f))
+		failed(EIO, SC_NEW_FILES, err);
 	fclose(f);
+	return sc_err_is_set(err) ? -1 : 0;
 }
 
 static void remove_status(int dir, const char *name, struct sc_err *err)
@@ -180,22 +126,16 @@ static void remove_staged(int at, bool top, struct sc_err *err)
 	}
 }
 
-/* Directories that staging made, as the mark lists them: the last one first,
- * since parents come before children. One that has got content since stays. */
-static void remove_made_dirs(int datadir, int dir, struct sc_err *err)
+/* Directories that staging made, the last one first. One that has got content
+ * since stays. */
+static void remove_made_dirs(int datadir, char *made, struct sc_err *err)
 {
-	CLEANUP_FREE char *text = malloc(SC_MADE_DIRS_MAX);
-	CLEANUP_CLOSE int fd =
-		openat(dir, SC_STAGE_MARK, O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
-	ssize_t n = text && fd >= 0 ?
-			    sc_pread_full(fd, text, SC_MADE_DIRS_MAX, 0) :
-			    0;
-	char *end, *line;
+	char *line;
 
-	for (end = text + SC_MAX(n, 0); end > text; end = line) {
+	for (char *end = made + strlen(made); end > made; end = line) {
 		end[-1] = '\0';
-		line = memrchr(text, '\n', (size_t)(end - 1 - text));
-		line = line ? line + 1 : text;
+		line = memrchr(made, '\n', (size_t)(end - 1 - made));
+		line = line ? line + 1 : made;
 		if (sc_path_ok(line) &&
 		    unlinkat(datadir, line, AT_REMOVEDIR) < 0 &&
 		    errno != ENOENT && errno != ENOTEMPTY)
@@ -203,38 +143,67 @@ static void remove_made_dirs(int datadir, int dir, struct sc_err *err)
 	}
 }
 
-/* Lists, and what they made count; only a commit under way has them. */
-static void remove_commit(int datadir, int dir, struct sc_err *err)
+/* What a write of a small file leaves when it is cut off. */
+static void remove_temps(int dir, struct sc_err *err)
+{
+	static const char *const names[] = {
+		SC_STATUS_ERROR ".tmp", SC_NEW_FILES ".tmp",
+		SC_REPLACE_FILES ".tmp", SC_OLD_FILES ".tmp",
+		SC_END_NAME ".tmp", SC_STATUS_FIX ".tmp"
+	};
+
+	for (size_t i = 0; i < SC_ARRAY_SIZE(names); i++)
+		remove_status(dir, names[i], err);
+}
+
+/*
+ * Final names, then the lists, and what they made count; only a commit under
+ * way has them. Final names go first and durably: without the list nobody
+ * would know them. While the lists are there, #status_error must be too.
+ */
+static int remove_commit(int datadir, int dir, struct sc_err *err)
 {
 	static const char *const names[] = { SC_NEW_FILES, SC_REPLACE_FILES,
 					     SC_OLD_FILES, SC_END_NAME,
 					     SC_STATUS_FIX };
 
-	if (!has(dir, SC_STATUS_ERROR))
-		return;
-	/* Final names go first: without the list nobody would know them. */
-	remove_listed(datadir, dir, SC_NEW_FILES, err);
+	if (!inplace_has(dir, SC_STATUS_ERROR))
+		return 0;
+	if (inplace_reopen_mark(dir, err) < 0 ||
+	    remove_listed(datadir, dir, err) < 0 ||
+	    sc_tree_sync_dirs(datadir, err) < 0)
+		return -1;
 	for (size_t i = 0; i < SC_ARRAY_SIZE(names); i++)
 		remove_status(dir, names[i], err);
+	return sc_err_is_set(err) ? -1 : 0;
+}
+
+static int undo(int datadir, int dir, struct sc_err *err)
+{
+	CLEANUP_FREE char *made = inplace_made_dirs(dir, err);
+
+	if (!made || remove_commit(datadir, dir, err) < 0)
+		return -1;
+	remove_staged(datadir, true, err);
+	remove_made_dirs(datadir, made, err);
+	remove_temps(dir, err);
+	if (sc_err_is_set(err) || sc_tree_sync_dirs(datadir, err) < 0)
+		return -1;
+	remove_status(dir, SC_STATUS_ERROR, err);
+	if (sc_err_is_set(err))
+		return -1;
+	return fsync(dir) < 0 ? failed(errno, "fsync " SC_CLONE_DIR, err) : 0;
 }
 
 int sc_inplace_undo(int datadir, struct sc_err *err)
 {
-	CLEANUP_CLOSE int dir = open_clone_dir(datadir);
+	CLEANUP_CLOSE int dir = inplace_open_dir(datadir);
 
 	if (dir < 0)
 		return errno == ENOENT ? 0 : failed(errno, SC_CLONE_DIR, err);
-	if (check_not_committed(dir, err) < 0)
+	if (inplace_check_not_committed(dir, err) < 0)
 		return -1;
-	remove_commit(datadir, dir, err);
-	remove_staged(datadir, true, err);
-	remove_made_dirs(datadir, dir, err);
-	if (sc_err_is_set(err))
-		return -1;
-	remove_status(dir, SC_STATUS_ERROR, err);
-	if (sc_err_is_set(err) || fsync(dir) < 0 || fsync(datadir) < 0)
-		return failed(errno, "fsync", err);
-	return 0;
+	return undo(datadir, dir, err);
 }
 
 int sc_inplace_clean(int datadir, struct sc_err *err)

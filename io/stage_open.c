@@ -206,16 +206,11 @@ static int note_dirs(struct sc_staged *stage, const char *path,
 	char dir[SC_PATH_MAX];
 
 	for (const char *p = strchr(path, '/'); p; p = strchr(p + 1, '/')) {
-		int n = snprintf(dir, sizeof(dir), "%.*s", (int)(p - path),
-				 path);
-
-		if (faccessat(stage->target, dir, F_OK, AT_SYMLINK_NOFOLLOW) ==
-		    0)
-			continue;
-		dir[n] = '\n';
-		if (lseek(stage->lock_fd, 0, SEEK_END) < 0 ||
-		    write(stage->lock_fd, dir, (size_t)n + 1) != n + 1)
-			return stage_error(errno, SC_STAGE_MARK, err);
+		snprintf(dir, sizeof(dir), "%.*s", (int)(p - path), path);
+		if (faccessat(stage->target, dir, F_OK, AT_SYMLINK_NOFOLLOW) !=
+			    0 &&
+		    sc_inplace_note_dir(stage->lock_fd, dir, err) < 0)
+			return -1;
 	}
 	return 0;
 }

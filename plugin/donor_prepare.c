@@ -10,6 +10,7 @@
 #include "io/base/num.h"
 #include "plugin/raise.h"
 #include "plugin/services.h"
+#include "plugin/sysvars.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -169,6 +170,8 @@ static void fill_start(const struct sc_donor *d, struct sc_ctl_donor_start *m)
 	m->tls = request->tls;
 	m->local = request->local;
 	m->streams = request->streams;
+	m->autotune = sc_settings.autotune_concurrency;
+	m->buffer_size = sc_settings.buffer_size;
 	m->data_bandwidth = request->data_bandwidth;
 	m->network_bandwidth = request->network_bandwidth;
 	m->page_size = d->server.page_size;

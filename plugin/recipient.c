@@ -91,6 +91,7 @@ static int send_start(struct sc_recipient *r, bool tls, struct sc_err *err)
 {
 	struct sc_ctl_recipient_start m = {
 		.tls = tls,
+		.autotune = sc_settings.autotune_concurrency,
 		.streams = sc_settings.max_concurrency,
 		.data_bandwidth = sc_settings.max_data_bandwidth,
 		.network_bandwidth = sc_settings.max_network_bandwidth,

@@ -19,7 +19,7 @@
 /* The numbers are written by mysqld under its own lock and read by us without
  * it: each is one word, and a clone takes what it sees when it starts. */
 struct sc_settings {
-	unsigned buffer_size;   /* bytes; accepted, unused by our engine */
+	unsigned buffer_size;   /* bytes read ahead per stream */
 	unsigned ddl_timeout;   /* s */
 	unsigned max_concurrency;
 	unsigned max_network_bandwidth; /* MiB/s, 0 = no limit */

@@ -48,7 +48,9 @@ void sc_ctl_put_donor_start(struct sc_enc *enc,
 	sc_enc_raw(enc, m->key, sizeof(m->key));
 	sc_enc_u8(enc, m->tls);
 	sc_enc_u8(enc, m->local);
+	sc_enc_u8(enc, m->autotune);
 	sc_enc_u32(enc, m->streams);
+	sc_enc_u32(enc, m->buffer_size);
 	sc_enc_u32(enc, m->data_bandwidth);
 	sc_enc_u32(enc, m->network_bandwidth);
 	sc_enc_u32(enc, m->page_size);
@@ -70,6 +72,12 @@ static bool streams_ok(uint32_t streams)
 	return streams >= 1 && streams <= SC_MAX_STREAMS;
 }
 
+/* The range of clone_buffer_size. */
+static bool buffer_ok(uint32_t bytes)
+{
+	return bytes >= SC_MIB && bytes <= 256 * SC_MIB;
+}
+
 /* A single path component that is neither "." nor "..". */
 static bool name_ok(const char *name)
 {
@@ -79,15 +87,18 @@ static bool name_ok(const char *name)
 
 int sc_ctl_get_donor_start(struct sc_dec *dec, struct sc_ctl_donor_start *ret)
 {
-	uint8_t tls, local;
+	uint8_t tls, local, autotune;
 
 	sc_dec_raw(dec, ret->job_id, sizeof(ret->job_id));
 	sc_dec_raw(dec, ret->key, sizeof(ret->key));
 	tls = sc_dec_u8(dec);
 	local = sc_dec_u8(dec);
+	autotune = sc_dec_u8(dec);
 	ret->tls = tls == 1;
 	ret->local = local == 1;
+	ret->autotune = autotune == 1;
 	ret->streams = sc_dec_u32(dec);
+	ret->buffer_size = sc_dec_u32(dec);
 	ret->data_bandwidth = sc_dec_u32(dec);
 	ret->network_bandwidth = sc_dec_u32(dec);
 	ret->page_size = sc_dec_u32(dec);
@@ -96,7 +107,8 @@ int sc_ctl_get_donor_start(struct sc_dec *dec, struct sc_ctl_donor_start *ret)
 	sc_dec_str(dec, ret->donor_uuid, sizeof(ret->donor_uuid));
 	sc_dec_str(dec, ret->data_file_path, sizeof(ret->data_file_path));
 	sc_dec_str(dec, ret->target_name, sizeof(ret->target_name));
-	if (tls > 1 || local > 1 || !streams_ok(ret->streams) ||
+	if (tls > 1 || local > 1 || autotune > 1 ||
+	    !streams_ok(ret->streams) || !buffer_ok(ret->buffer_size) ||
 	    !page_size_ok(ret->page_size) ||
 	    (ret->local && !name_ok(ret->target_name)))
 		return -1;
@@ -163,6 +175,7 @@ void sc_ctl_put_recipient_start(struct sc_enc *enc,
 	sc_enc_raw(enc, m->key, sizeof(m->key));
 	sc_enc_u8(enc, m->tls);
 	sc_enc_u8(enc, m->in_place);
+	sc_enc_u8(enc, m->autotune);
 	sc_enc_u32(enc, m->streams);
 	sc_enc_u32(enc, m->data_bandwidth);
 	sc_enc_u32(enc, m->network_bandwidth);
@@ -176,14 +189,16 @@ void sc_ctl_put_recipient_start(struct sc_enc *enc,
 int sc_ctl_get_recipient_start(struct sc_dec *dec,
 			       struct sc_ctl_recipient_start *ret)
 {
-	uint8_t tls, in_place;
+	uint8_t tls, in_place, autotune;
 
 	sc_dec_raw(dec, ret->job_id, sizeof(ret->job_id));
 	sc_dec_raw(dec, ret->key, sizeof(ret->key));
 	tls = sc_dec_u8(dec);
 	in_place = sc_dec_u8(dec);
+	autotune = sc_dec_u8(dec);
 	ret->tls = tls == 1;
 	ret->in_place = in_place == 1;
+	ret->autotune = autotune == 1;
 	ret->streams = sc_dec_u32(dec);
 	ret->data_bandwidth = sc_dec_u32(dec);
 	ret->network_bandwidth = sc_dec_u32(dec);
@@ -192,7 +207,7 @@ int sc_ctl_get_recipient_start(struct sc_dec *dec,
 	sc_dec_str(dec, ret->address, sizeof(ret->address));
 	sc_dec_str(dec, ret->peer, sizeof(ret->peer));
 	sc_dec_str(dec, ret->target_name, sizeof(ret->target_name));
-	if (tls > 1 || in_place > 1 || !streams_ok(ret->streams) ||
+	if (tls > 1 || in_place > 1 || autotune > 1 || !streams_ok(ret->streams) ||
 	    !page_size_ok(ret->page_size) ||
 	    ret->in_place == name_ok(ret->target_name))
 		return -1;

@@ -21,7 +21,7 @@
 #include <stdint.h>
 
 #define SC_VERSION "0.1.0"
-#define SC_CTL_VERSION 2
+#define SC_CTL_VERSION 3
 #define SC_CTL_MAGIC 0x4c544353u /* "SCTL" */
 #define SC_CTL_HEADER_SIZE 12
 #define SC_CTL_MAX_FDS 8
@@ -113,7 +113,9 @@ struct sc_ctl_donor_start {
 	uint8_t key[SC_JOB_KEY_SIZE]; /* one-time, from getrandom(2) */
 	bool tls;                     /* data connections are TLS 1.3 with the key */
 	bool local;
+	bool autotune;                /* local: use fewer if more do not help */
 	uint32_t streams;             /* data streams at most, 1..128 */
+	uint32_t buffer_size;         /* bytes in flight per stream, 1..256 MiB */
 	uint32_t data_bandwidth;      /* MiB/s, 0 = no limit */
 	uint32_t network_bandwidth;   /* MiB/s, 0 = no limit */
 	uint32_t page_size;           /* innodb_page_size, bytes */
@@ -148,6 +150,7 @@ struct sc_ctl_recipient_start {
 	uint8_t key[SC_JOB_KEY_SIZE];
 	bool tls;
 	bool in_place;
+	bool autotune; /* use fewer streams if more do not help */
 	uint32_t streams;
 	uint32_t data_bandwidth;    /* MiB/s, 0 = no limit */
 	uint32_t network_bandwidth;

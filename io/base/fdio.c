@@ -279,7 +279,8 @@ int sc_tree_sync_dirs(int root, struct sc_err *err)
 			continue;
 		sub = openat(root, de->d_name,
 			     O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-		if (sub < 0 && errno != ENOTDIR && errno != ELOOP)
+		if (sub < 0 && errno != ENOTDIR && errno != ELOOP &&
+		    errno != ENOENT && errno != EACCES)
 			return sc_err_sys(err, SC_ER_INTERNAL_ERROR, errno,
 					  "cannot open %s to sync", de->d_name);
 		if (sub >= 0 && sc_tree_sync_dirs(sub, err) < 0)

@@ -45,7 +45,8 @@ int sc_tree_remove(int dirfd, struct sc_err *err);
 int sc_write_file(int dirfd, const char *name, const void *data, size_t len,
 		  uid_t uid, gid_t gid, struct sc_err *err);
 
-/* fsync the directory itself and every directory below it. */
+/* fsync the directory itself and every directory below it. Those that vanish
+ * meanwhile or may not be read (lost+found) hold nothing of ours. */
 int sc_tree_sync_dirs(int root, struct sc_err *err);
 
 #endif

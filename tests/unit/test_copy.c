@@ -136,12 +136,15 @@ static const struct sc_sink_ops record_ops = {.chunk = record_chunk,
 static struct recorder recorder;
 static struct sc_copy copy;
 
+/* Chunks in flight per stream, as with the default clone_buffer_size. */
+#define TEST_DEPTH 4
+
 /* ---- an engine that completes in any order ---------------------------------
  */
 
 struct engine_odd {
 	struct sc_engine base;
-	struct sc_io *queued[SC_COPY_DEPTH];
+	struct sc_io *queued[TEST_DEPTH];
 	unsigned n, seed;
 	int64_t fail_off; /* reads there fail with EIO, -1 = none */
 	int64_t tear_off; /* a byte there is wrong as read, once */
@@ -151,7 +154,7 @@ static void odd_submit(struct sc_engine *engine, struct sc_io *io)
 {
 	struct engine_odd *e = (struct engine_odd *)engine;
 
-	if (e->n == SC_COPY_DEPTH)
+	if (e->n == TEST_DEPTH)
 		abort();
 	e->queued[e->n++] = io;
 }
@@ -218,6 +221,7 @@ static int setup(void **state)
 				     .fail_after = -1};
 	memset(&copy, 0, sizeof(copy));
 	copy.list = &list;
+	copy.depth = TEST_DEPTH;
 	copy.image = &image;
 	copy.sink = &recorder.base;
 	return 0;
@@ -518,6 +522,7 @@ static void damaged_pages_are_named(void **state)
 		copies[i].list = &list;
 		copies[i].image = &image;
 		copies[i].sink = &recorder.base;
+		copies[i].depth = TEST_DEPTH;
 		/* The first chunk of db/a.ibd is sound, its second is not. */
 		copies[i].next_chunk = i + 1;
 		start_run(&runs[i], &copies[i], i + 1, sc_engine_sync_new());

@@ -27,7 +27,9 @@ static const struct sc_ctl_donor_start donor_start_sample = {
 	.key = {4, 5, [31] = 6},
 	.tls = true,
 	.local = true,
+	.autotune = true,
 	.streams = 128,
+	.buffer_size = 256u << 20,
 	.data_bandwidth = 7,
 	.network_bandwidth = 8,
 	.page_size = 65536,
@@ -197,6 +199,33 @@ static int try_recipient_start(const struct sc_ctl_recipient_start *m)
 	sc_ctl_put_recipient_start(&enc, m);
 	dec = sc_dec_init(enc.data, enc.len);
 	return sc_ctl_get_recipient_start(&dec, &got);
+}
+
+static void buffer_sizes(void **state)
+{
+	struct sc_ctl_donor_start d = donor_start_sample;
+
+	(void)state;
+	d.buffer_size = 1u << 20;
+	assert_int_equal(try_donor_start(&d), 0);
+	d.buffer_size--;
+	assert_int_equal(try_donor_start(&d), -1);
+	d.buffer_size = (256u << 20) + 1;
+	assert_int_equal(try_donor_start(&d), -1);
+}
+
+/* A data directory has no name, any other target has one. */
+static void in_place_has_no_name(void **state)
+{
+	struct sc_ctl_recipient_start r = recipient_start_sample;
+
+	(void)state;
+	r.in_place = true;
+	assert_int_equal(try_recipient_start(&r), -1);
+	r.target_name[0] = '\0';
+	assert_int_equal(try_recipient_start(&r), 0);
+	r.in_place = false;
+	assert_int_equal(try_recipient_start(&r), -1);
 }
 
 static void streams_and_page_sizes(void **state)
@@ -785,6 +814,8 @@ int main(void)
 		cmocka_unit_test(every_body_comes_back),
 		cmocka_unit_test(every_truncation_is_refused),
 		cmocka_unit_test(every_flipped_bit_is_survived),
+		cmocka_unit_test(buffer_sizes),
+		cmocka_unit_test(in_place_has_no_name),
 		cmocka_unit_test(streams_and_page_sizes),
 		cmocka_unit_test(target_names),
 		cmocka_unit_test(bytes_out_of_range),

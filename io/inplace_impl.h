@@ -1,0 +1,34 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/* Inside of the replacement in place, shared by inplace*.c only. */
+#ifndef SC_INPLACE_IMPL_H
+#define SC_INPLACE_IMPL_H
+
+#include "io/inplace.h"
+
+#include <stdbool.h>
+
+/* Names relative to the data directory, with a suffix or "./". */
+#define INPLACE_NAME_CAP (SC_PATH_MAX + 16)
+
+/* Descriptor of #clone, or -1 with errno. */
+int inplace_open_dir(int datadir);
+
+/* True when something of that name is there. */
+bool inplace_has(int at, const char *name);
+
+/* An error when a commit that counts waits for the restart. */
+int inplace_check_not_committed(int clone_dir, struct sc_err *err);
+
+/*
+ * The directories that staging made and that are still to be undone, one per
+ * line, parents before their children. Caller frees; NULL with err.
+ */
+char *inplace_made_dirs(int clone_dir, struct sc_err *err);
+
+/* From the moment the clone counts, what the mark lists stays. */
+int inplace_close_mark(int clone_dir, struct sc_err *err);
+
+/* Take that back; while #status_error is there. */
+int inplace_reopen_mark(int clone_dir, struct sc_err *err);
+
+#endif
