@@ -9,6 +9,7 @@
 
 #include "io/base/clock.h"
 #include "plugin/config.h"
+#include "plugin/drop_data.h"
 #include "plugin/net.h"
 #include "plugin/raise.h"
 #include "plugin/recipient.h"
@@ -174,12 +175,20 @@ static int prepare(struct sc_recipient *r, const char *data_dir,
 	return sc_link_open(&r->link, err);
 }
 
+/* Only when the user prefers room to safety. */
+static int drop_data(struct sc_recipient *r, struct sc_err *err)
+{
+	if (!r->in_place || !sc_settings.drop_data_first)
+		return 0;
+	return sc_drop_data(r->thd, sc_settings.delay_after_data_drop, err);
+}
+
 static int run(struct sc_recipient *r, const char *data_dir, struct sc_err *err)
 {
 	bool tls = false;
 
 	if (agree(r, &tls, err) < 0 || prepare(r, data_dir, err) < 0 ||
-	    start_donor(r, tls, err) < 0 || await_ready(r, err) < 0 ||
+	    drop_data(r, err) < 0 || start_donor(r, tls, err) < 0 || await_ready(r, err) < 0 ||
 	    send_start(r, tls, err) < 0 || copy(r, err) < 0)
 		return -1;
 	return r->in_place ? sc_recipient_replace(r, err) : 0;

@@ -72,6 +72,9 @@ VAR_UINT(donor_timeout_after_network_failure,
 	 5, 0, 30, 1);
 VAR_UINT(delay_after_data_drop, "Time in seconds to wait after removing data.",
 	 0, 0, 60 * 60, 1);
+VAR_BOOL(drop_data_first,
+	 "If CLONE INSTANCE without DATA DIRECTORY drops the recipient's data before it copies, instead of keeping it until the clone is complete",
+	 false);
 VAR_STR(daemon_socket, FIXED_STR,
 	"Unix socket of the snapcloned service, or AUTO: the service if it runs, else a daemon of our own",
 	NULL, sc_settings.daemon_socket, (char *)SC_DAEMON_SOCKET_AUTO);
@@ -94,6 +97,7 @@ struct st_var *sc_system_variables[] = {
 	&var_ssl_ca.head,
 	&var_donor_timeout_after_network_failure.head,
 	&var_delay_after_data_drop.head,
+	&var_drop_data_first.head,
 	&var_daemon_socket.head,
 	&var_daemon_path.head,
 	NULL,

@@ -25,10 +25,11 @@ struct sc_settings {
 	unsigned max_network_bandwidth; /* MiB/s, 0 = no limit */
 	unsigned max_data_bandwidth;    /* MiB/s, 0 = no limit */
 	unsigned donor_timeout_after_network_failure; /* min */
-	unsigned delay_after_data_drop; /* s; accepted, we drop nothing first */
+	unsigned delay_after_data_drop; /* s */
 	bool block_ddl;
 	bool enable_compression;
 	bool autotune_concurrency;
+	bool drop_data_first;
 	char *daemon_socket; /* fixed after start-up */
 	char *daemon_path;   /* fixed after start-up */
 };
