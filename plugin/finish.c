@@ -203,7 +203,8 @@ static bool wait_up(void)
 	while (!sc_session_service()->server_is_available()) {
 		if (atomic_load(&stop) || sc_now_ms() > deadline)
 			return false;
-		sc_sleep_ms(50);
+		/* Soon after the server is up: clients may look at once. */
+		sc_sleep_ms(5);
 	}
 	return true;
 }
