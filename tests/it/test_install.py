@@ -38,9 +38,10 @@ def files(root):
 
 
 def make(target, **variables):
-    """`make TARGET` on the build as it is (-o all: nothing is built again)."""
+    """`make TARGET` on the build as it is (-o all: nothing is built again), with no settings of a `make check` around us."""
     settings = [f'{k}={v}' for k, v in {'B': BUILD, 'PLUGIN_DIR': PLUGINS, **variables}.items()]
-    subprocess.run(['make', '-s', '-C', TREE, '-o', 'all', target, *settings], check=True, stdout=subprocess.PIPE)
+    subprocess.run(['make', '-s', '-C', TREE, '-o', 'all', target, *settings], check=True, stdout=subprocess.PIPE,
+                   env={'PATH': os.environ['PATH']})
 
 
 def script(what, path=None, **env):
@@ -91,7 +92,8 @@ def test_without_stock(root):
     os.unlink(root + SO)
     make('install', DESTDIR=root, PREFIX='/opt/x')
     assert SO in files(root) and SO + '.stock' not in files(root)
-    assert '\nExecStart=/opt/x/libexec/snapclone/snapcloned\n' in content(root + UNIT.replace('/usr/local', '/opt/x')).decode()
+    unit = content(root + UNIT.replace('/usr/local', '/opt/x')).decode()
+    assert '\nExecStart=/opt/x/libexec/snapclone/snapcloned\n' in unit
     make('uninstall', DESTDIR=root, PREFIX='/opt/x')
     assert files(root) == {}
 
