@@ -447,6 +447,26 @@ static void sync_directories(void **state)
 	assert_int_equal(err.sys_errno, EBADF);
 }
 
+/* lost+found, as a server without root's rights finds it. */
+static void sync_skips_what_may_not_be_read(void **state)
+{
+	struct sc_err err = SC_ERR_INIT;
+	bool root = geteuid() == 0;
+	int rc;
+
+	(void)state;
+	make_tree();
+	assert_int_equal(mkdirat(dir.fd, "lost+found", 0), 0);
+	if (root) {
+		assert_int_equal(fchmod(dir.fd, 0755), 0);
+		assert_int_equal(seteuid(65534), 0);
+	}
+	rc = sc_tree_sync_dirs(dir.fd, &err);
+	if (root)
+		assert_int_equal(seteuid(0), 0);
+	assert_int_equal(rc, 0);
+}
+
 #define TEST(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
 
 int main(void)
@@ -469,6 +489,7 @@ int main(void)
 		TEST(write_file_replaces_a_link),
 		TEST(write_file_fails_cleanly),
 		TEST(sync_directories),
+		TEST(sync_skips_what_may_not_be_read),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
