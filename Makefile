@@ -18,8 +18,8 @@ WARN    := -Wall -Wextra -Wshadow -Wformat=2 -Wvla -Wmissing-prototypes \
            -Wstrict-prototypes -Wpointer-arith $(WERROR)
 OPT     ?= -O2 -g
 # SAN=address,undefined (or thread) builds into build/san-... with sanitizers.
-ifdef SAN
 comma   := ,
+ifdef SAN
 B       := build/san-$(subst $(comma),-,$(SAN))
 OPT     := -O1 -g -fno-omit-frame-pointer -fsanitize=$(SAN) -fno-sanitize-recover=all
 endif
@@ -89,6 +89,10 @@ $(B)/unit/%: $(B)/obj/tests/unit/%.o $(call obj,$(FIXTURE_SRC)) $(LIB)
 	$(call say,LD,$@)
 	@mkdir -p $(@D)
 	$(Q)$(CC) $(LDFLAGS) -o $@ $^ $(PKG_LIBS) -lcmocka
+
+# This test sees, fails and kills at system calls (tests/unit/fs_wrap.h).
+FS_WRAPPED := openat syscall mkdirat renameat unlinkat write pwrite ftruncate fallocate fsync flock
+$(B)/unit/test_inplace_crash: LDFLAGS += $(addprefix -Wl$(comma)--wrap=,$(FS_WRAPPED))
 
 units: $(UNITS)
 
