@@ -23,6 +23,11 @@ ifdef SAN
 B       := build/san-$(subst $(comma),-,$(SAN))
 OPT     := -O1 -g -fno-omit-frame-pointer -fsanitize=$(SAN) -fno-sanitize-recover=all
 endif
+# HOOKS=1 builds into build/hooks what tests can kill at a step (io/base/step.h).
+ifdef HOOKS
+B       := build/hooks
+CPPFLAGS += -DSC_TEST_HOOKS
+endif
 CPPFLAGS += -D_GNU_SOURCE -I.
 CFLAGS  += -std=gnu11 $(OPT) $(WARN) -pthread -fvisibility=hidden -MMD -MP
 LDFLAGS += -pthread $(if $(SAN),-fsanitize=$(SAN))
@@ -94,7 +99,10 @@ $(B)/unit/%: $(B)/obj/tests/unit/%.o $(call obj,$(FIXTURE_SRC)) $(LIB)
 FS_WRAPPED := openat syscall mkdirat renameat unlinkat write pwrite ftruncate fallocate fsync flock
 $(B)/unit/test_inplace_crash: LDFLAGS += $(addprefix -Wl$(comma)--wrap=,$(FS_WRAPPED))
 
-units: $(UNITS)
+units: $(UNITS) $(if $(SAN)$(HOOKS),,hooks)
+
+hooks:
+	$(Q)$(MAKE) --no-print-directory HOOKS=1 build/hooks/snapcloned build/hooks/mysql_clone.so
 
 INSTALL := B='$(B)' PREFIX='$(PREFIX)' DAEMON_PATH='$(DAEMON_PATH)' \
            DESTDIR='$(DESTDIR)' PLUGIN_DIR='$(PLUGIN_DIR)' scripts/install
@@ -120,12 +128,12 @@ check-unit: ## unit tests only
 
 check-it: ## integration tests only (real mysqld)
 	scripts/deps --check || scripts/deps
-	$(MAKE) --no-print-directory all
+	$(MAKE) --no-print-directory all hooks
 	tests/run it
 
 check-san: ## the tests with AddressSanitizer and UBSan in daemon and unit tests
 	scripts/deps --check || scripts/deps
-	$(MAKE) --no-print-directory all
+	$(MAKE) --no-print-directory all hooks
 	$(MAKE) --no-print-directory SAN=address,undefined all units
 	tests/run --san
 
@@ -135,13 +143,13 @@ demo: ## clone a loaded server over TLS under load, with proof, in one command
 	scripts/demo
 
 clean: ## remove what was built (keeps the unpacked MySQL)
-	rm -rf build/obj build/pic build/unit build/san-* build/*.a build/*.so \
+	rm -rf build/obj build/pic build/unit build/hooks build/san-* build/*.a build/*.so \
 	       build/snapclone build/snapcloned build/snapcloned.service \
 	       build/daemon-path
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST) | expand -t 24
 
-.PHONY: all units install uninstall FORCE deps check check-unit check-it check-san demo clean help
+.PHONY: all units hooks install uninstall FORCE deps check check-unit check-it check-san demo clean help
 .SECONDARY:
 -include $(shell [ -d build ] && find $(B)/obj $(B)/pic -name '*.d' 2>/dev/null)
