@@ -10,6 +10,10 @@
 #include "io/base/err.h"
 #include "plugin/com.h"
 
+/* A name in the list beside the variables: tablespace files that lie outside
+ * the data directory, separated by commas. */
+#define SC_OUTSIDE_FILES "files outside the data directory"
+
 /* List this server. Runs SQL on a thread of its own; free the result also
  * after a failure. Returns 0 or -1. */
 int sc_config_collect(struct sc_com_config *ret, struct sc_err *err);

@@ -26,6 +26,19 @@
 
 /* ---- agreeing ------------------------------------------------------------ */
 
+/* As stock: the donor refuses a recipient that would overwrite it. */
+static int check_loopback(struct sc_recipient *r, struct sc_err *err)
+{
+	const char *own = sc_config_variable(&r->own, "server_uuid");
+
+	if (!own || strcmp(own, r->donor_uuid))
+		return 0;
+	return sc_err_set(
+		err, SC_ER_CLONE_DONOR,
+		"%d : Clone cannot use loop back connection while cloning into current data directory.",
+		SC_ER_CLONE_LOOPBACK);
+}
+
 static int compare_servers(struct sc_recipient *r, struct sc_err *err)
 {
 	CLEANUP_CONFIG struct sc_com_config theirs = { 0 };
@@ -37,7 +50,13 @@ static int compare_servers(struct sc_recipient *r, struct sc_err *err)
 	sc_server_variable("plugin_dir", plugin_dir, sizeof(plugin_dir));
 	snprintf(r->donor_uuid, sizeof(r->donor_uuid), "%s",
 		 sc_config_variable(&theirs, "server_uuid") ?: "");
-	return sc_config_compare(&theirs, &r->own, plugin_dir, err);
+	if (sc_config_compare(&theirs, &r->own, plugin_dir, err) < 0)
+		return -1;
+	if (!r->in_place)
+		return 0;
+	return check_loopback(r, err) < 0 ?
+		       -1 :
+		       sc_recipient_check_in_place(&r->own, &theirs, err);
 }
 
 /* Encrypted as the connection is, unless the statement says else. */
@@ -138,25 +157,9 @@ static int agree(struct sc_recipient *r, bool *ret_tls, struct sc_err *err)
 	return decide_tls(r, ret_tls, err);
 }
 
-/* As stock: the donor refuses a recipient that would overwrite it. */
-static int check_loopback(struct sc_recipient *r, struct sc_err *err)
-{
-	const char *own = sc_config_variable(&r->own, "server_uuid");
-
-	if (!own || strcmp(own, r->donor_uuid))
-		return 0;
-	return sc_err_set(
-		err, SC_ER_CLONE_DONOR,
-		"%d : Clone cannot use loop back connection while cloning into current data directory.",
-		SC_ER_CLONE_LOOPBACK);
-}
-
 /* The target is this server's own data directory, mysqld's current one. */
 static int prepare_in_place(struct sc_recipient *r, struct sc_err *err)
 {
-	if (check_loopback(r, err) < 0 ||
-	    sc_recipient_check_directories(err) < 0)
-		return -1;
 	r->target.fd = open(".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	if (r->target.fd < 0)
 		return sc_err_sys(err, SC_ER_INTERNAL_ERROR, errno,

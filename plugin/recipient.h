@@ -46,8 +46,11 @@ int sc_recipient_poll(struct sc_recipient *r);
  * r->daemon_err. */
 int sc_recipient_hear(struct sc_recipient *r);
 
-/* In place: InnoDB's files must all be below the data directory. */
-int sc_recipient_check_directories(struct sc_err *err);
+/* In place: InnoDB's files must all be below the data directory, and the system
+ * tablespace be configured as the donor's. Before anything is touched. */
+int sc_recipient_check_in_place(const struct sc_com_config *own,
+				const struct sc_com_config *donor,
+				struct sc_err *err);
 
 /* In place: commit what is staged. 0: the next start swaps. -1: everything can
  * still be undone, err may be empty when daemon or donor failed. */

@@ -7,6 +7,7 @@
 #include "plugin/recipient.h"
 
 #include "plugin/clean.h"
+#include "plugin/config.h"
 #include "plugin/services.h"
 #include "plugin/sysvars.h"
 
@@ -17,6 +18,15 @@
 #include <unistd.h>
 
 #define STATUS_ERROR "#clone/#status_error"
+
+static int refuse_in_place(const char *what, const char *value,
+			   struct sc_err *err)
+{
+	return sc_err_set(
+		err, SC_ER_CLONE_SYS_CONFIG,
+		"%s (%.250s) cannot be replaced in place by this release; nothing was changed; HINT: add DATA DIRECTORY",
+		what, value);
+}
 
 /* Directories outside the data directory are not replaced by this release. */
 static int check_directory(const char *variable, const char *datadir,
@@ -36,13 +46,33 @@ static int check_directory(const char *variable, const char *datadir,
 	free(own);
 	if (same)
 		return 0;
-	return sc_err_set(
-		err, SC_ER_INTERNAL_ERROR,
-		"%s=%s is not the data directory, which this release cannot replace in place; nothing was changed",
-		variable, value);
+	return refuse_in_place(variable, value, err);
 }
 
-int sc_recipient_check_directories(struct sc_err *err)
+/* The system tablespace must have the names that this server is configured
+ * for, and files elsewhere would stay beside the clone's of the same ids. */
+static int check_files(const struct sc_com_config *own,
+		       const struct sc_com_config *donor, struct sc_err *err)
+{
+	const char *outside = sc_config_variable(own, SC_OUTSIDE_FILES) ?: "";
+	const char *ours =
+		sc_config_variable(own, "innodb_data_file_path") ?: "";
+	const char *theirs =
+		sc_config_variable(donor, "innodb_data_file_path") ?: "";
+
+	if (*outside)
+		return refuse_in_place(SC_OUTSIDE_FILES, outside, err);
+	if (strcmp(ours, theirs) != 0)
+		return sc_err_set(
+			err, SC_ER_CLONE_SYS_CONFIG,
+			"innodb_data_file_path is '%.200s' here and '%.200s' on the donor; it must be the same to replace data in place; nothing was changed",
+			ours, theirs);
+	return 0;
+}
+
+int sc_recipient_check_in_place(const struct sc_com_config *own,
+				const struct sc_com_config *donor,
+				struct sc_err *err)
 {
 	static const char *const variables[] = {
 		"innodb_data_home_dir", "innodb_undo_directory",
@@ -53,7 +83,7 @@ int sc_recipient_check_directories(struct sc_err *err)
 		if (check_directory(variables[i], ".", err) < 0)
 			return -1;
 	}
-	return 0;
+	return check_files(own, donor, err);
 }
 
 /* One look at everybody while something is waited for. */
