@@ -216,6 +216,7 @@ static void *finish_main(void *arg)
 
 	if (!wait_up())
 		return arg;
+	sc_status_recovered(); /* InnoDB has written all of it by now */
 	sql = sc_sql_open(&err);
 	if (sql)
 		finish(sql);

@@ -98,7 +98,7 @@ void sc_recipient_leave(struct sc_recipient *r, int rc, struct sc_err *err)
 		sc_recipient_undo_replace(r);
 	} else {
 		/* Before anything else: RESET belongs to the commit. */
-		sc_replace_end(r->replace, true);
+		sc_replace_end(r->replace, SC_REPLACE_COMMIT);
 		await_donor_end(r);
 	}
 	if (!r->peer.broken &&

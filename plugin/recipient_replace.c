@@ -157,15 +157,19 @@ int sc_recipient_replace(struct sc_recipient *r, struct sc_err *err)
 
 void sc_recipient_undo_replace(struct sc_recipient *r)
 {
+	enum sc_replace_verdict verdict = SC_REPLACE_UNDO;
 	struct sc_err err = SC_ERR_INIT;
 
 	/* A daemon that died has undone nothing. */
 	if (r->in_place && r->started && sc_clean_needed() &&
-	    sc_clean_data_directory(&err) < 0)
+	    sc_clean_data_directory(&err) < 0) {
 		sc_server_log(
 			ST_LOG_ERROR,
 			"clone: what was staged in the data directory is not removed: %s; the next start will try again",
 			err.msg);
-	sc_replace_end(r->replace, false);
+		if (access(STATUS_ERROR, F_OK) == 0)
+			verdict = SC_REPLACE_FREEZE;
+	}
+	sc_replace_end(r->replace, verdict);
 	r->replace = NULL;
 }

@@ -93,10 +93,19 @@ static void *replace_main(void *arg)
 		rc = quiesce(r, sql, &err);
 	}
 	report(r, rc, &err);
-	if (await_verdict(r) == SC_REPLACE_COMMIT)
+	switch (await_verdict(r)) {
+	case SC_REPLACE_COMMIT:
 		sc_replace_reset(sql);
-	else if (sql)
-		undo(r, sql);
+		break;
+	case SC_REPLACE_FREEZE:
+		sc_server_log(
+			ST_LOG_ERROR,
+			"clone: this server stays super_read_only, because a clone that failed could not be removed from its data directory; HINT: restart it, which rolls back");
+		break;
+	default:
+		if (sql)
+			undo(r, sql);
+	}
 	sc_sql_close(sql);
 	return NULL;
 }
@@ -142,20 +151,21 @@ int sc_replace_await(struct sc_replace *r, unsigned timeout_ms,
 	return -1;
 }
 
-static void give_verdict(struct sc_replace *r, bool committed)
+static void give_verdict(struct sc_replace *r,
+			 enum sc_replace_verdict verdict)
 {
 	SC_LOCK_SCOPE(&r->lock);
 
-	r->verdict = committed ? SC_REPLACE_COMMIT : SC_REPLACE_UNDO;
+	r->verdict = verdict;
 	pthread_cond_broadcast(&r->changed);
 }
 
-void sc_replace_end(struct sc_replace *r, bool committed)
+void sc_replace_end(struct sc_replace *r, enum sc_replace_verdict verdict)
 {
 	if (!r)
 		return;
-	give_verdict(r, committed);
-	if (!committed)
+	give_verdict(r, verdict);
+	if (verdict != SC_REPLACE_COMMIT)
 		sc_killer_start(&r->killer, session_to_kill, r);
 	pthread_join(r->thread, NULL);
 	sc_killer_join(&r->killer);

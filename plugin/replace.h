@@ -31,11 +31,20 @@ struct sc_replace *sc_replace_start(unsigned ddl_timeout, struct sc_err *err);
 int sc_replace_await(struct sc_replace *replace, unsigned timeout_ms,
 		     struct sc_err *err);
 
-/*
- * The end, legal at any moment. committed: the next start swaps; binary logs
- * and GTIDs are reset and the server stays read-only until then. Otherwise
- * everything is as it was before. Waits for that and frees.
- */
-void sc_replace_end(struct sc_replace *replace, bool committed);
+enum sc_replace_verdict {
+	SC_REPLACE_OPEN,
+	/* The next start swaps: binary logs and GTIDs are reset, the server
+	 * stays read-only until then. */
+	SC_REPLACE_COMMIT,
+	SC_REPLACE_UNDO, /* everything is as it was before */
+	/* Lists are left that could not be removed: the next start deletes
+	 * what has the names of the clone's new files, so nothing may be
+	 * created. The server stays read-only. */
+	SC_REPLACE_FREEZE,
+};
+
+/* The end, legal at any moment, also with NULL. Waits for it and frees. */
+void sc_replace_end(struct sc_replace *replace,
+		    enum sc_replace_verdict verdict);
 
 #endif

@@ -9,8 +9,6 @@
 
 #include <pthread.h>
 
-enum sc_replace_verdict { SC_REPLACE_OPEN, SC_REPLACE_COMMIT, SC_REPLACE_UNDO };
-
 struct sc_replace {
 	unsigned ddl_timeout; /* s */
 	pthread_t thread;

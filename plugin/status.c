@@ -98,6 +98,8 @@ int sc_status_begin(unsigned long pid, const char *source,
 		return sc_err_set(err, SC_ER_CLONE_TOO_MANY,
 				  "a clone is already running");
 	running = true;
+	/* What nobody has read of an earlier clone is not said of this one. */
+	sc_status_recover(AT_FDCWD, &record);
 	sc_status_free(&record);
 	record.id = 1;
 	record.pid = (uint32_t)pid;
@@ -267,6 +269,14 @@ void sc_status_set_position(const char *binlog_file, uint64_t position,
 	ensure_row(SC_STATE_COMPLETED);
 	set_position(binlog_file, position, gtid_executed);
 	save();
+}
+
+void sc_status_recovered(void)
+{
+	SC_LOCK_SCOPE(&lock);
+
+	if (!running && sc_status_recover(AT_FDCWD, &record))
+		save();
 }
 
 void sc_status_set_failed(int error_no, const char *text)

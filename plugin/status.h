@@ -75,6 +75,8 @@ void sc_status_restarting(void);
 void sc_status_set_position(const char *binlog_file, uint64_t position,
 			    const char *gtid_executed);
 void sc_status_set_failed(int error_no, const char *text);
+/* Take in, and remove, what InnoDB wrote about a recovery. */
+void sc_status_recovered(void);
 
 /* A consistent copy; free with sc_status_free(). Takes in what InnoDB wrote
  * about a recovery (#status_recovery) first. */
