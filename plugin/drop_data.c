@@ -123,7 +123,7 @@ static int wait_delay(struct st_thd *thd, unsigned delay_s, struct sc_err *err)
 	uint64_t until = sc_now_ms() + delay_s * 1000ull;
 
 	while (sc_now_ms() < until) {
-		if (thd_killed(thd))
+		if (sc_interrupted(thd))
 			return sc_err_set(err, SC_ER_QUERY_INTERRUPTED,
 					  "Query execution was interrupted");
 		sc_sleep_ms(100);
@@ -144,7 +144,7 @@ int sc_drop_data(struct st_thd *thd, unsigned delay_s, struct sc_err *err)
 	sc_server_log(ST_LOG_WARNING,
 		      "clone: dropping this server's data first, because clone_drop_data_first is ON");
 	while (!d.ended) {
-		if (thd_killed(thd) && !d.killed) {
+		if (sc_interrupted(thd) && !d.killed) {
 			d.killed = true;
 			sc_killer_start(&killer, session_of, &d);
 		}

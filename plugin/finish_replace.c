@@ -11,6 +11,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -115,74 +116,54 @@ static void remove_saved_binlogs(void)
 			      SC_SAVED_BINLOGS, err.msg);
 }
 
-static int hex_digit(char c)
+static bool is_empty(const char *path)
 {
-	return c >= '0' && c <= '9' ? c - '0' :
-	       c >= 'a' && c <= 'f' ? c - 'a' + 10 :
-				      -1;
-}
+	CLEANUP_CLOSEDIR DIR *dir = opendir(path);
+	struct dirent *de;
 
-/*
- * A schema's name from its directory's: letters, digits and _ stand for
- * themselves, @hhhh for any other ASCII character. Letters of other scripts
- * have codes of their own, which we do not read: -1. Source: reference manual,
- * "Mapping of Identifiers to File Names".
- */
-static int schema_of(const char *dir, char *name, size_t cap)
-{
-	size_t n = 0;
-
-	while (*dir && n + 1 < cap) {
-		int code = *dir == '@' ? 0 : *dir;
-
-		for (int i = 1; *dir == '@' && i <= 4; i++) {
-			int digit = hex_digit(dir[i]);
-
-			if (digit < 0)
-				return -1;
-			code = code * 16 + digit;
-		}
-		if (code < 1 || code > 127)
-			return -1;
-		name[n++] = (char)code;
-		dir += *dir == '@' ? 5 : 1;
+	while (dir && (de = readdir(dir))) {
+		if (strcmp(de->d_name, ".") && strcmp(de->d_name, ".."))
+			return false;
 	}
-	name[n] = '\0';
-	return *dir ? -1 : 0;
+	return dir != NULL;
 }
 
-/* True when the dictionary has that schema, or when we cannot tell. */
-static bool schema_exists(struct sc_sql *sql, const char *dir)
+/* True when it is the directory of one of the schemas. */
+static bool is_schema(const struct sc_rows *schemas, const char *dir)
 {
-	CLEANUP_ROWS struct sc_rows rows = { 0 };
-	struct sc_err err = SC_ERR_INIT;
-	char name[256], hex[2 * sizeof(name)] = "";
+	char name[NAME_MAX + 1];
 
-	if (schema_of(dir, name, sizeof(name)) < 0)
-		return true;
-	/* In hex: no quoting, whatever the name and sql_mode. */
-	for (size_t i = 0; name[i]; i++)
-		snprintf(hex + 2 * i, 3, "%02x", (unsigned char)name[i]);
-	if (sc_sql_queryf(
-		    sql, &rows, &err,
-		    "SELECT COUNT(*) FROM information_schema.schemata WHERE schema_name = CONVERT(X'%s' USING utf8mb4)",
-		    hex) < 0)
-		return true;
-	return strcmp(sc_rows_get(&rows, 0, 0) ?: "1", "0") != 0;
+	for (size_t i = 0; i < schemas->count; i++) {
+		const char *schema = sc_rows_get(schemas, i, 0);
+
+		sc_server.file_name(schema ? schema : "", name, sizeof(name));
+		if (!strcmp(name, dir))
+			return true;
+	}
+	return false;
 }
 
 /* Directories of the old data's schemas are empty now; with rmdir() none that
  * holds anything can be lost. */
 static void remove_old_schemas(struct sc_sql *sql)
 {
-	CLEANUP_CLOSEDIR DIR *dir = opendir(".");
+	CLEANUP_ROWS struct sc_rows schemas = { 0 };
+	CLEANUP_CLOSEDIR DIR *dir = NULL;
+	struct sc_err err = SC_ERR_INIT;
 	struct dirent *de;
 
+	if (!sc_server.file_name)
+		return;
+	if (sc_sql_query(sql, &schemas,
+			 "SELECT schema_name FROM information_schema.schemata",
+			 &err) == 0)
+		dir = opendir(".");
 	while (dir && (de = readdir(dir))) {
 		if (de->d_type != DT_DIR || de->d_name[0] == '.' ||
-		    de->d_name[0] == '#' || schema_exists(sql, de->d_name))
+		    de->d_name[0] == '#' || !is_empty(de->d_name) ||
+		    is_schema(&schemas, de->d_name))
 			continue;
-		if (rmdir(de->d_name) < 0 && errno != ENOTEMPTY)
+		if (rmdir(de->d_name) < 0)
 			sc_server_log(ST_LOG_WARNING,
 				      "clone: old directory %s is not removed: %s",
 				      de->d_name, strerrordesc_np(errno));

@@ -41,7 +41,7 @@ static int watch(struct st_thd *thd, struct sc_donor *donor,
 	bool told = false;
 
 	for (;;) {
-		if (!told && thd_killed(thd)) {
+		if (!told && sc_interrupted(thd)) {
 			sc_donor_cancel(donor);
 			told = true;
 		}

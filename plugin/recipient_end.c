@@ -31,7 +31,7 @@ static void hear_other_side(struct sc_recipient *r)
 {
 	uint64_t deadline = sc_now_ms() + CAUSE_MS;
 
-	while (sc_now_ms() < deadline && !thd_killed(r->thd)) {
+	while (sc_now_ms() < deadline && !sc_interrupted(r->thd)) {
 		if (r->daemon_gone && sc_err_is_set(&r->donor_err))
 			return;
 		if (!r->daemon_gone)
@@ -55,7 +55,7 @@ static bool is_remote(const struct sc_err *err)
  * unless this thread found it. */
 static void find_cause(struct sc_recipient *r, struct sc_err *err)
 {
-	if (thd_killed(r->thd)) {
+	if (sc_interrupted(r->thd)) {
 		*err = (struct sc_err)SC_ERR_INIT;
 		sc_recipient_check_killed(r, err);
 		return;
@@ -76,7 +76,7 @@ static void await_donor_end(struct sc_recipient *r)
 	uint64_t deadline = sc_now_ms() + DONOR_END_MS;
 
 	while (r->state.phase != SC_DONOR_DONE && sc_now_ms() < deadline &&
-	       !thd_killed(r->thd)) {
+	       !sc_interrupted(r->thd)) {
 		if (sc_recipient_poll(r) < 0) {
 			sc_server_log(
 				ST_LOG_WARNING,

@@ -4,6 +4,7 @@
 
 #include "io/base/clock.h"
 #include "plugin/raise.h"
+#include "plugin/services.h"
 #include "plugin/status.h"
 
 #define POLL_DONOR_MS 200
@@ -11,7 +12,7 @@
 
 int sc_recipient_check_killed(struct sc_recipient *r, struct sc_err *err)
 {
-	if (!thd_killed(r->thd))
+	if (!sc_interrupted(r->thd))
 		return 0;
 	return sc_err_set(err, SC_ER_QUERY_INTERRUPTED,
 			  "Query execution was interrupted");

@@ -127,10 +127,15 @@ static int find_symbols(struct sc_err *err)
 	void *grants = dlsym(RTLD_DEFAULT, skip);
 	void *cipher = dlsym(RTLD_DEFAULT, "mysql_get_ssl_cipher");
 	void *printf_error = dlsym(RTLD_DEFAULT, "_Z15my_printf_errorjPKciz");
+	void *file_name =
+		dlsym(RTLD_DEFAULT, "_Z21tablename_to_filenamePKcPcm");
+	void *connected = dlsym(RTLD_DEFAULT, "_ZN3THD12is_connectedEb");
 
 	memcpy(&sc_server.skip_grants, &grants, sizeof(grants));
 	memcpy(&sc_server.ssl_cipher, &cipher, sizeof(cipher));
 	memcpy(&sc_server.printf_error, &printf_error, sizeof(printf_error));
+	memcpy(&sc_server.file_name, &file_name, sizeof(file_name));
+	memcpy(&sc_server.is_connected, &connected, sizeof(connected));
 	if (grants && cipher)
 		return 0;
 	return sc_err_set(
@@ -205,4 +210,10 @@ int sc_server_variable(const char *name, char *buf, size_t cap)
 		return -1;
 	buf[SC_MIN(len, cap - 1)] = '\0';
 	return 0;
+}
+
+bool sc_interrupted(struct st_thd *thd)
+{
+	return thd_killed(thd) ||
+	       (sc_server.is_connected && !sc_server.is_connected(thd, false));
 }

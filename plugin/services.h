@@ -29,6 +29,10 @@ struct sc_services {
 	const char *(*ssl_cipher)(struct st_mysql *conn);
 	/* my_printf_error(nr, fmt, flags, ...); NULL: not exported */
 	void (*printf_error)(unsigned nr, const char *fmt, int flags, ...);
+	/* tablename_to_filename(name, file, cap); NULL: not exported */
+	size_t (*file_name)(const char *name, char *file, size_t cap);
+	/* THD::is_connected(cached); NULL: not exported */
+	bool (*is_connected)(struct st_thd *thd, bool cached);
 };
 
 extern struct sc_services sc_server;
@@ -57,6 +61,10 @@ const char *sc_server_version(void);
  * thread. */
 void sc_server_log(int level, const char *fmt, ...)
 	__attribute__((format(printf, 2, 3)));
+
+/* True when a statement is to end: it was killed, or its client is gone. Call
+ * from its own thread. */
+bool sc_interrupted(struct st_thd *thd);
 
 /*
  * Read a global variable as text. Returns 0, or -1 when it does not exist or
