@@ -147,9 +147,13 @@ clean: ## remove what was built (keeps the unpacked MySQL)
 	       build/snapclone build/snapcloned build/snapcloned.service \
 	       build/daemon-path
 
+lint: ## formatting of C, shellcheck (needs clang-format and shellcheck)
+	git ls-files '*.c' '*.h' | xargs clang-format --dry-run -Werror
+	git ls-files | xargs grep -lE '^#!/bin/(ba)?sh' | xargs shellcheck
+
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST) | expand -t 24
 
-.PHONY: all units hooks install uninstall FORCE deps check check-unit check-it check-san demo clean help
+.PHONY: all units hooks install uninstall FORCE deps check check-unit check-it check-san demo clean lint help
 .SECONDARY:
 -include $(shell [ -d build ] && find $(B)/obj $(B)/pic -name '*.d' 2>/dev/null)

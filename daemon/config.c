@@ -292,8 +292,7 @@ int sc_config_load(struct sc_config *config, int argc, char **argv,
 {
 	bool users_given;
 
-	*config = (struct sc_config){ .log_level = SC_LOG_INFO,
-				      .max_jobs = 8 };
+	*config = (struct sc_config){ .log_level = SC_LOG_INFO, .max_jobs = 8 };
 	snprintf(config->socket, sizeof(config->socket), SC_SERVICE_SOCKET);
 	snprintf(config->config_file, sizeof(config->config_file),
 		 SC_CONFIG_FILE);

@@ -31,7 +31,8 @@ struct sc_conn *sc_conn_tls_client(int fd, const uint8_t job_id[],
 /* Job id in hex, 33 bytes with NUL. */
 void sc_job_id_hex(const uint8_t job_id[], char ret[2 * SC_JOB_ID_SIZE + 1]);
 
-/* ---- sockets (conn_socket.c) ----------------------------------------------- */
+/* ---- sockets (conn_socket.c) -----------------------------------------------
+ */
 
 /* Listen on a numeric address; port 0 = any free one, *ret_port tells which.
  * Returns the descriptor or -1. */

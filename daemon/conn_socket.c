@@ -21,8 +21,12 @@
  * A peer whose host vanished is noticed by keep-alives within 40 s, or when
  * data stays unacknowledged that long. Source: tcp(7).
  */
-enum { KEEP_IDLE_S = 20, KEEP_INTERVAL_S = 5, KEEP_COUNT = 4,
-       USER_TIMEOUT_MS = 40000 };
+enum {
+	KEEP_IDLE_S = 20,
+	KEEP_INTERVAL_S = 5,
+	KEEP_COUNT = 4,
+	USER_TIMEOUT_MS = 40000
+};
 /* How soon a waiting connect notices that it should stop. */
 #define STOP_CHECK_MS 100
 
@@ -80,9 +84,9 @@ static uint16_t port_of(int fd)
 
 	if (getsockname(fd, (struct sockaddr *)&ss, &len) < 0)
 		return 0;
-	return ntohs(ss.ss_family == AF_INET6 ?
-			     ((struct sockaddr_in6 *)&ss)->sin6_port :
-			     ((struct sockaddr_in *)&ss)->sin_port);
+	return ntohs(ss.ss_family == AF_INET6
+			     ? ((struct sockaddr_in6 *)&ss)->sin6_port
+			     : ((struct sockaddr_in *)&ss)->sin_port);
 }
 
 int sc_listen(const char *address, uint16_t port, uint16_t *ret_port,
@@ -164,7 +168,8 @@ int sc_connect(const char *address, uint16_t port, int timeout_ms,
 	return fd;
 }
 
-/* ---- plain connection ------------------------------------------------------- */
+/* ---- plain connection -------------------------------------------------------
+ */
 
 struct conn_plain {
 	struct sc_conn base;

@@ -27,7 +27,7 @@ struct guest {
 	uint64_t since_ms;
 	bool used;
 	/* Under the server's lock: */
-	int fd;               /* -1 once a connection owns it */
+	int fd;		      /* -1 once a connection owns it */
 	struct sc_conn *conn; /* until it is admitted or turned away */
 	bool ended;
 };
@@ -42,7 +42,7 @@ struct sc_data_server {
 	pthread_mutex_t lock;
 	pthread_cond_t changed;
 	struct sc_conn *conns[SC_MAX_STREAMS + 1];
-	bool taken[SC_MAX_STREAMS + 1]; /* a stream is admitted once */
+	bool taken[SC_MAX_STREAMS + 1];	      /* a stream is admitted once */
 	unsigned streams_open, streams_ended; /* data streams */
 	bool cancelled;
 	struct guest guests[MAX_GUESTS + SC_MAX_STREAMS + 1];
@@ -98,9 +98,9 @@ static struct sc_conn *guest_conn(struct sc_data_server *s, struct guest *g,
 				  struct sc_err *err)
 {
 	struct sc_conn *conn =
-		s->p.tls ? sc_conn_tls_server(g->fd, s->p.job->id, s->p.key,
-					      err) :
-			   sc_conn_plain_new(g->fd);
+		s->p.tls
+			? sc_conn_tls_server(g->fd, s->p.job->id, s->p.key, err)
+			: sc_conn_plain_new(g->fd);
 
 	if (!conn) {
 		sc_err_set(err, SC_ER_INTERNAL_ERROR, "out of memory");
@@ -185,8 +185,7 @@ static void *guest_main(void *arg)
 		turn_away(s, g, &err);
 	else
 		register_stream(s, g, stream);
-	if (stream > 0 &&
-	    s->p.run_stream(s->p.job, (unsigned)stream, &err) < 0)
+	if (stream > 0 && s->p.run_stream(s->p.job, (unsigned)stream, &err) < 0)
 		sc_job_fail(s->p.job, &err);
 	pthread_mutex_lock(&s->lock);
 	s->streams_ended += stream > 0;
@@ -229,10 +228,9 @@ static void receive_guest(struct sc_data_server *s, int fd)
 		close(fd);
 		return;
 	}
-	*g = (struct guest){ .server = s,
-			     .since_ms = sc_now_ms(),
-			     .fd = fd,
-			     .used = true };
+	*g = (struct guest){
+		.server = s, .since_ms = sc_now_ms(), .fd = fd, .used = true
+	};
 	rc = pthread_create(&g->thread, NULL, guest_main, g);
 	if (rc) {
 		sc_warning("data connection refused: %s", strerrordesc_np(rc));
@@ -251,14 +249,15 @@ static void wake_guest(struct sc_data_server *s, struct guest *g)
 		shutdown(g->fd, SHUT_RDWR);
 }
 
-/* One read of a slow peer is bounded by its socket; all of them together here. */
+/* One read of a slow peer is bounded by its socket; all of them together here.
+ */
 static void drop_slow_guests(struct sc_data_server *s)
 {
 	for (size_t i = 0; i < MAX_GUESTS + s->p.streams + 1; i++) {
 		struct guest *g = &s->guests[i];
 
-		if (g->used && sc_now_ms() - g->since_ms >
-				       (uint64_t)s->p.handshake_ms)
+		if (g->used &&
+		    sc_now_ms() - g->since_ms > (uint64_t)s->p.handshake_ms)
 			wake_guest(s, g);
 	}
 }
@@ -304,9 +303,9 @@ int sc_data_server_start(const struct sc_data_server_params *params,
 	pthread_cond_init(&s->changed, NULL);
 	s->wake = eventfd(0, EFD_CLOEXEC);
 	s->listener = sc_listen(params->address, params->port, ret_port, err);
-	rc = s->listener < 0 || s->wake < 0 ?
-		     -1 :
-		     pthread_create(&s->acceptor, NULL, accept_main, s);
+	rc = s->listener < 0 || s->wake < 0
+		     ? -1
+		     : pthread_create(&s->acceptor, NULL, accept_main, s);
 	if (rc) {
 		sc_err_set(err, SC_ER_INTERNAL_ERROR,
 			   "cannot start the data server");
@@ -345,8 +344,8 @@ int sc_data_server_await_control(struct sc_data_server *s, int timeout_ms,
 				timeout_ms / 1000);
 	}
 	return s->cancelled ? sc_err_set(err, SC_ER_QUERY_INTERRUPTED,
-					 "the clone was cancelled") :
-			      0;
+					 "the clone was cancelled")
+			    : 0;
 }
 
 int sc_data_server_await_streams(struct sc_data_server *s, struct sc_err *err)
@@ -357,8 +356,8 @@ int sc_data_server_await_streams(struct sc_data_server *s, struct sc_err *err)
 	       (!s->streams_ended || s->streams_ended < s->streams_open))
 		pthread_cond_wait(&s->changed, &s->lock);
 	return s->cancelled ? sc_err_set(err, SC_ER_QUERY_INTERRUPTED,
-					 "the clone was cancelled") :
-			      0;
+					 "the clone was cancelled")
+			    : 0;
 }
 
 void sc_data_server_cancel(struct sc_data_server *s, bool hard)

@@ -15,12 +15,12 @@ struct sc_data_server;
 struct sc_data_server_params {
 	struct sc_job *job;
 	const char *address; /* numeric */
-	uint16_t port;       /* 0 = any free one */
+	uint16_t port;	     /* 0 = any free one */
 	bool tls;
-	unsigned streams;    /* data streams at most, 1..SC_MAX_STREAMS */
-	const uint8_t *key;  /* SC_JOB_KEY_SIZE bytes, borrowed */
-	int handshake_ms;    /* how long a peer may take to be admitted, in
-				all; 0 = SC_HANDSHAKE_MS */
+	unsigned streams;   /* data streams at most, 1..SC_MAX_STREAMS */
+	const uint8_t *key; /* SC_JOB_KEY_SIZE bytes, borrowed */
+	int handshake_ms;   /* how long a peer may take to be admitted, in
+			       all; 0 = SC_HANDSHAKE_MS */
 	/* Runs stream 1..streams in its thread; 0 or -1 with err. */
 	int (*run_stream)(struct sc_job *job, unsigned stream,
 			  struct sc_err *err);

@@ -13,7 +13,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-
 /* Tell the recipient why its clone failed, on stream 0, which nobody else uses
  * any more. Best effort: it may be the recipient that is gone. */
 static void send_last_words(struct donor *d)

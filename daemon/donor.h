@@ -22,8 +22,8 @@ struct donor {
 	struct sc_redo_checkpoint checkpoint;
 	struct sc_redo_follow *follow;
 	struct sc_redo_spool *spool;
-	struct sc_staged *stage; /* local */
-	bool committed;          /* local: the target counts */
+	struct sc_staged *stage;       /* local */
+	bool committed;		       /* local: the target counts */
 	struct sc_data_server *server; /* remote */
 	struct sc_sink *sink;
 	struct sc_copy copy;

@@ -106,8 +106,8 @@ static int step_sink(struct donor *d, struct sc_err *err)
 	d->copy.list = &d->list;
 	d->copy.image = d->image;
 	d->copy.depth = d->start.buffer_size / SC_CHUNK_SIZE;
-	if (d->start.local ? open_local(d, err) < 0 :
-			     open_remote(d, &ready.port, err) < 0)
+	if (d->start.local ? open_local(d, err) < 0
+			   : open_remote(d, &ready.port, err) < 0)
 		return -1;
 	if (!d->sink)
 		return sc_err_set(err, SC_ER_INTERNAL_ERROR, "out of memory");
@@ -159,8 +159,7 @@ static int grow_local(struct donor *d, struct local_stream *ls,
 		struct local_stream *next = &ls[*started];
 		int rc;
 
-		*next = (struct local_stream){ .d = d,
-					       .stream = *started + 1 };
+		*next = (struct local_stream){ .d = d, .stream = *started + 1 };
 		rc = pthread_create(&next->thread, NULL, local_stream_main,
 				    next);
 		if (rc)
@@ -177,16 +176,15 @@ static int copy_local(struct donor *d, struct sc_err *err)
 		calloc(d->start.streams, sizeof(*ls));
 	struct sc_autotune at;
 	unsigned started = 0;
-	int rc = ls ? 0 : sc_err_set(err, SC_ER_INTERNAL_ERROR,
-				     "out of memory");
+	int rc =
+		ls ? 0 : sc_err_set(err, SC_ER_INTERNAL_ERROR, "out of memory");
 
-	sc_autotune_init(&at, d->start.streams, d->start.autotune,
-			 sc_now_ms());
+	sc_autotune_init(&at, d->start.streams, d->start.autotune, sc_now_ms());
 	while (rc == 0) {
-		rc = grow_local(d, ls, &started,
-				sc_autotune_step(&at, d->copy.bytes_read,
-						 sc_now_ms()),
-				err);
+		rc = grow_local(
+			d, ls, &started,
+			sc_autotune_step(&at, d->copy.bytes_read, sc_now_ms()),
+			err);
 		/* Settled, or nothing left to take: the rest is waiting. */
 		if (at.settled || d->job.stopping ||
 		    d->copy.next_chunk >= d->list.chunks)
@@ -203,14 +201,14 @@ static int copy_local(struct donor *d, struct sc_err *err)
 static int stopped(struct donor *d, struct sc_err *err)
 {
 	return d->job.stopping ? sc_err_set(err, SC_ER_QUERY_INTERRUPTED,
-					    "the clone was cancelled") :
-				 0;
+					    "the clone was cancelled")
+			       : 0;
 }
 
 static int step_copy(struct donor *d, struct sc_err *err)
 {
-	int rc = d->start.local ? copy_local(d, err) :
-				  sc_data_server_await_streams(d->server, err);
+	int rc = d->start.local ? copy_local(d, err)
+				: sc_data_server_await_streams(d->server, err);
 
 	if (rc < 0 || stopped(d, err) < 0)
 		return -1;
@@ -218,8 +216,7 @@ static int step_copy(struct donor *d, struct sc_err *err)
 		" pages checked, %" PRIu64 " read again, %" PRIu64
 		" page-compressed ones taken unchecked",
 		d->list.n, d->list.bytes / SC_MIB,
-		(uint64_t)d->copy.pages_checked,
-		(uint64_t)d->copy.pages_reread,
+		(uint64_t)d->copy.pages_checked, (uint64_t)d->copy.pages_reread,
 		(uint64_t)d->copy.pages_unchecked);
 	sc_job_stage(&d->job, SC_STAGE_REDO_COPY);
 	return sc_session_send(d->job.session, SC_CTL_COPIED, NULL, err);
@@ -247,15 +244,14 @@ static int take_sizes(struct donor *d, struct sc_err *err)
 	d->seal.n_sizes = d->list.n;
 	for (size_t i = 0; i < d->list.n; i++) {
 		const struct sc_file *file = &d->list.files[i];
-		CLEANUP_CLOSE int fd = d->image->open_file(d->image, file->path,
-							   false);
+		CLEANUP_CLOSE int fd =
+			d->image->open_file(d->image, file->path, false);
 		struct stat st;
 
 		if (fd < 0 || fstat(fd, &st) < 0)
-			return sc_err_sys(err, SC_ER_INTERNAL_ERROR,
-					  fd < 0 ? -fd : errno,
-					  "cannot stat %s at the seal",
-					  file->path);
+			return sc_err_sys(
+				err, SC_ER_INTERNAL_ERROR, fd < 0 ? -fd : errno,
+				"cannot stat %s at the seal", file->path);
 		d->seal.sizes[i] = (uint64_t)st.st_size;
 	}
 	return 0;
@@ -296,14 +292,10 @@ static const struct {
 	const char *name;
 	int (*run)(struct donor *d, struct sc_err *err);
 } steps[] = {
-	{ "open image", step_image },
-	{ "follow redo", donor_start_follower },
-	{ "list files", step_list },
-	{ "open sink", step_sink },
-	{ "begin", step_begin },
-	{ "copy", step_copy },
-	{ "seal", step_seal },
-	{ "finish", step_finish },
+	{ "open image", step_image }, { "follow redo", donor_start_follower },
+	{ "list files", step_list },  { "open sink", step_sink },
+	{ "begin", step_begin },      { "copy", step_copy },
+	{ "seal", step_seal },	      { "finish", step_finish },
 };
 
 int donor_run_steps(struct donor *d, struct sc_err *err)

@@ -48,10 +48,10 @@ struct sc_job {
 	struct sc_err err;    /* the first failure */
 	struct sc_ctl_progress stages[SC_STAGE_COUNT];
 	bool dirty[SC_STAGE_COUNT]; /* changed since it was told */
-	uint8_t stage;              /* the one in progress */
+	uint8_t stage;		    /* the one in progress */
 	uint64_t redo_bytes;
-	struct sc_ctl_done done;    /* when it succeeded */
-	struct sc_job *next;        /* in the registry */
+	struct sc_ctl_done done; /* when it succeeded */
+	struct sc_job *next;	 /* in the registry */
 };
 
 /* Common fields; called by the creators of jobs. */

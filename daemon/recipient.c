@@ -22,7 +22,8 @@
 /* A data connection that broke: how long stream 0 may take to say why. */
 #define REASON_WAIT_MS 1500
 
-/* ---- stream 0 -------------------------------------------------------------------- */
+/* ---- stream 0
+ * -------------------------------------------------------------------- */
 
 static int donor_error(struct sc_frame *frame, struct sc_err *err)
 {
@@ -130,8 +131,8 @@ static int receive_control(struct recipient *r, struct sc_err *err)
 	while (rc == 0) {
 		if (sc_frame_recv(conn, &frame, r->redo_buf, err) < 0)
 			return sc_err_context(err, "lost the donor");
-		r->network += SC_FRAME_HEADER_SIZE + frame.body_len +
-			      frame.data_len;
+		r->network +=
+			SC_FRAME_HEADER_SIZE + frame.body_len + frame.data_len;
 		if (!control_frames[frame.type])
 			return sc_frame_bad(err, "unexpected frame");
 		rc = control_frames[frame.type](r, &frame, err);
@@ -139,7 +140,8 @@ static int receive_control(struct recipient *r, struct sc_err *err)
 	return rc < 0 ? -1 : 0;
 }
 
-/* ---- the job ---------------------------------------------------------------------- */
+/* ---- the job
+ * ---------------------------------------------------------------------- */
 
 static int open_stage(struct recipient *r, struct sc_err *err)
 {
@@ -180,7 +182,8 @@ static int step_seal(struct recipient *r, struct sc_err *err)
 	return sc_stage_seal(r->stage, &r->seal, err);
 }
 
-/* ---- in place: the plugin's part of the commit lies between ours --------------- */
+/* ---- in place: the plugin's part of the commit lies between ours
+ * --------------- */
 
 static int await_order(struct recipient *r, const bool *order,
 		       struct sc_err *err)
@@ -188,8 +191,8 @@ static int await_order(struct recipient *r, const bool *order,
 	SC_LOCK_SCOPE(&r->lock);
 	while (!*order && !r->job.stopping)
 		pthread_cond_wait(&r->changed, &r->lock);
-	return *order ? 0 :
-			sc_err_set(err, SC_ER_QUERY_INTERRUPTED,
+	return *order ? 0
+		      : sc_err_set(err, SC_ER_QUERY_INTERRUPTED,
 				   "the clone was cancelled");
 }
 
@@ -240,14 +243,10 @@ static const struct {
 	const char *name;
 	int (*run)(struct recipient *r, struct sc_err *err);
 } steps[] = {
-	{ "open stage", open_stage },
-	{ "connect", step_connect },
-	{ "receive", receive_control },
-	{ "await streams", step_await_streams },
-	{ "seal", step_seal },
-	{ "await prepare", step_await_prepare },
-	{ "prepare", step_prepare },
-	{ "await commit", step_await_commit },
+	{ "open stage", open_stage },	{ "connect", step_connect },
+	{ "receive", receive_control }, { "await streams", step_await_streams },
+	{ "seal", step_seal },		{ "await prepare", step_await_prepare },
+	{ "prepare", step_prepare },	{ "await commit", step_await_commit },
 	{ "commit", step_commit },
 };
 

@@ -54,8 +54,8 @@ int recipient_connect(struct recipient *r, unsigned stream, struct sc_err *err)
 	sc_socket_timeout(fd, SC_HANDSHAKE_MS);
 	set_link(link, fd, NULL);
 	conn = r->start.tls ? sc_conn_tls_client(fd, r->start.job_id,
-						 r->start.key, err) :
-			      sc_conn_plain_new(fd);
+						 r->start.key, err)
+			    : sc_conn_plain_new(fd);
 	set_link(link, -1, conn);
 	if (!conn) {
 		close(fd);
@@ -100,8 +100,8 @@ static int receive_chunks(struct link *link, struct sc_err *err)
 	for (;;) {
 		if (sc_frame_recv(link->conn, &frame, data, err) < 0)
 			return -1;
-		link->r->network += SC_FRAME_HEADER_SIZE + frame.body_len +
-				    frame.data_len;
+		link->r->network +=
+			SC_FRAME_HEADER_SIZE + frame.body_len + frame.data_len;
 		if (frame.type == SC_FRAME_CHUNKS_END)
 			return 0;
 		if (frame.type != SC_FRAME_CHUNK)

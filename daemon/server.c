@@ -32,7 +32,7 @@ struct server {
 	struct sc_registry registry;
 	atomic_uint sessions;
 	int listener;
-	int signals; /* signalfd */
+	int signals;	/* signalfd */
 	bool may_start; /* sessions may begin jobs, not only ask for status */
 };
 
@@ -81,8 +81,9 @@ static bool peer_allowed(struct server *server, int sock)
 		if (cred.uid == server->config->allowed[i])
 			return true;
 	}
-	sc_warning("control connection of user %u (pid %d) refused; option allow_user lets it in",
-		   cred.uid, cred.pid);
+	sc_warning(
+		"control connection of user %u (pid %d) refused; option allow_user lets it in",
+		cred.uid, cred.pid);
 	return false;
 }
 
@@ -110,7 +111,8 @@ static void receive_visitor(struct server *server)
 		return;
 	}
 	if (!peer_allowed(server, sock)) {
-		refuse(sock, "this user may not use snapcloned; HINT: option allow_user in " SC_CONFIG_FILE);
+		refuse(sock,
+		       "this user may not use snapcloned; HINT: option allow_user in " SC_CONFIG_FILE);
 		return;
 	}
 	v = malloc(sizeof(*v));
@@ -163,8 +165,8 @@ static void end_sessions(struct server *server)
 /* Remove a socket nobody listens on any more; fail when somebody does. */
 static int clear_stale(const struct sockaddr_un *sa)
 {
-	CLEANUP_CLOSE int probe = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC,
-					 0);
+	CLEANUP_CLOSE int probe =
+		socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
 
 	if (probe < 0)
 		return -errno;
@@ -216,7 +218,8 @@ int sc_serve(const struct sc_config *config)
 	return EXIT_SUCCESS;
 }
 
-/* ---- embedded -------------------------------------------------------------------- */
+/* ---- embedded
+ * -------------------------------------------------------------------- */
 
 /* Source: unix(7), abstract sockets: they leave no file behind. */
 static int listen_abstract(void)

@@ -94,7 +94,8 @@ static void send_error(struct sc_session *s, const struct sc_err *e)
 		sc_debug("the peer is gone before it heard of: %s", e->msg);
 }
 
-/* ---- the job of a session ---------------------------------------------------- */
+/* ---- the job of a session
+ * ---------------------------------------------------- */
 
 static void *job_main(void *arg)
 {
@@ -114,9 +115,9 @@ static int start_job(struct sc_session *s, struct sc_ctl_msg *msg,
 	if (!s->may_start || s->job)
 		return sc_err_set(err, SC_ER_CLONE_PROTOCOL,
 				  "this connection cannot begin a job");
-	job = msg->type == SC_CTL_DONOR_START ?
-		      sc_donor_new(s, msg, s->registry->data_port, err) :
-		      sc_recipient_new(s, msg, err);
+	job = msg->type == SC_CTL_DONOR_START
+		      ? sc_donor_new(s, msg, s->registry->data_port, err)
+		      : sc_recipient_new(s, msg, err);
 	if (!job)
 		return -1;
 	if (registry_add(s->registry, job, err) < 0) {
@@ -187,7 +188,8 @@ static int end_job(struct sc_session *s, struct sc_err *err)
 	return rc;
 }
 
-/* ---- messages ------------------------------------------------------------------ */
+/* ---- messages
+ * ------------------------------------------------------------------ */
 
 static int reply_status(struct sc_session *s, struct sc_err *err)
 {
@@ -212,8 +214,7 @@ static int clean(struct sc_session *s, struct sc_ctl_msg *msg,
 		 struct sc_err *err)
 {
 	if (!s->may_start || s->job || msg->nfds != 1)
-		return sc_err_set(err, SC_ER_CLONE_PROTOCOL,
-				  "malformed CLEAN");
+		return sc_err_set(err, SC_ER_CLONE_PROTOCOL, "malformed CLEAN");
 	if (sc_inplace_clean(msg->fds[0], err) < 0)
 		return -1;
 	return sc_session_send(s, SC_CTL_CLEANED, NULL, err);

@@ -13,9 +13,9 @@ struct sc_registry {
 	pthread_mutex_t lock;
 	struct sc_job *jobs;
 	unsigned n_jobs, max_jobs;
-	uint16_t data_port;    /* 0 = any free one */
-	atomic_bool shutdown;  /* sessions end soon */
-	bool log_to_peer;      /* embedded: the log goes to the plugin */
+	uint16_t data_port;   /* 0 = any free one */
+	atomic_bool shutdown; /* sessions end soon */
+	bool log_to_peer;     /* embedded: the log goes to the plugin */
 };
 
 void sc_registry_init(struct sc_registry *registry, unsigned max_jobs,

@@ -57,8 +57,8 @@ static int tls_failed(struct conn_tls *c, int rc, const char *what,
 		return sc_err_sys(err, SC_ER_CLONE_PROTOCOL,
 				  sys_errno ? sys_errno : ECONNRESET,
 				  "data connection: %s", what);
-	return sc_err_set(err, SC_ER_CLONE_PROTOCOL,
-			  "data connection: %s: %s", what, text);
+	return sc_err_set(err, SC_ER_CLONE_PROTOCOL, "data connection: %s: %s",
+			  what, text);
 }
 
 static int tls_read(struct sc_conn *conn, void *buf, size_t len,
@@ -212,7 +212,8 @@ static int handshake(struct conn_tls *c, bool server, struct sc_err *err)
 	rc = server ? SSL_accept(c->ssl) : SSL_connect(c->ssl);
 	if (rc != 1)
 		return tls_failed(
-			c, rc, "TLS handshake (does the peer hold the job's key?)",
+			c, rc,
+			"TLS handshake (does the peer hold the job's key?)",
 			err);
 	if (SSL_session_reused(c->ssl) != 1)
 		return sc_err_set(

@@ -12,7 +12,7 @@
 
 struct sc_autotune {
 	unsigned now, max; /* streams */
-	bool settled;      /* more did not help, or max is reached */
+	bool settled;	   /* more did not help, or max is reached */
 	uint64_t last_ms, last_bytes;
 	uint64_t rate; /* bytes per ms with fewer streams, 0 = not known */
 };

@@ -109,7 +109,8 @@ static int reread_page(struct stream *st, struct slot *slot, uint32_t at,
 		return stopped(err);
 	return sc_err_set(
 		err, SC_ER_INTERNAL_ERROR,
-		"page %" PRIu64 " of %s is corrupted (checksum mismatch, byte %" PRIu64
+		"page %" PRIu64
+		" of %s is corrupted (checksum mismatch, byte %" PRIu64
 		"); HINT: check the donor with innochecksum and CHECK TABLE; nothing was cloned",
 		off / size, file->path, off);
 }
@@ -122,8 +123,8 @@ static int check_pages(struct stream *st, struct slot *slot, struct sc_err *err)
 	uint32_t at;
 
 	for (at = 0; at + size <= slot->len; at += size) {
-		enum sc_page_verdict v = sc_page_check(
-			&slot->file->spec, (char *)slot->buf + at);
+		enum sc_page_verdict v = sc_page_check(&slot->file->spec,
+						       (char *)slot->buf + at);
 
 		if (v == SC_PAGE_BAD && reread_page(st, slot, at, err) < 0)
 			return -1;
@@ -131,7 +132,8 @@ static int check_pages(struct stream *st, struct slot *slot, struct sc_err *err)
 		if (v == SC_PAGE_ENCRYPTED)
 			return sc_err_set(
 				err, SC_ER_INTERNAL_ERROR,
-				"page %" PRIu64 " of %s is encrypted, which this release cannot clone",
+				"page %" PRIu64
+				" of %s is encrypted, which this release cannot clone",
 				(slot->io.off + at) / size, slot->file->path);
 	}
 	st->copy->pages_checked += slot->len / size - unchecked;

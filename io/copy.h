@@ -28,7 +28,7 @@ struct sc_copy {
 	atomic_uint_fast64_t next_chunk;
 	atomic_uint_fast64_t bytes_read;
 	atomic_uint_fast64_t pages_checked;
-	atomic_uint_fast64_t pages_reread; /* torn when first read */
+	atomic_uint_fast64_t pages_reread;    /* torn when first read */
 	atomic_uint_fast64_t pages_unchecked; /* page-compressed */
 	atomic_bool stop; /* set by anyone: streams return soon with err set */
 };

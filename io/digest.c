@@ -4,7 +4,8 @@
 
 #include <string.h>
 
-/* Inlined so that the whole hash is compiled for this build; no library state. */
+/* Inlined so that the whole hash is compiled for this build; no library state.
+ */
 #define XXH_INLINE_ALL
 #include <xxhash.h>
 

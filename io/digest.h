@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
  * Digests: XXH3-128 of a chunk's logical bytes, XXH3-64 of frame headers. The
- * only user of xxHash. Not cryptographic: they find damage, TLS finds attackers.
+ * only user of xxHash. Not cryptographic: they find damage, TLS finds
+ * attackers.
  */
 #ifndef SC_DIGEST_H
 #define SC_DIGEST_H

@@ -20,11 +20,11 @@ struct sc_io {
 	enum sc_io_op op;
 	int fd;
 	void *buf;
-	uint32_t len;   /* bytes */
-	uint64_t off;   /* bytes */
-	int64_t res;    /* set on completion: bytes done or -errno; a read is
-			   short only at the end of the file, a write never */
-	void *user;     /* the submitter's */
+	uint32_t len; /* bytes */
+	uint64_t off; /* bytes */
+	int64_t res;  /* set on completion: bytes done or -errno; a read is
+			 short only at the end of the file, a write never */
+	void *user;   /* the submitter's */
 	struct sc_io *next; /* the engine's */
 };
 

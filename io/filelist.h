@@ -30,7 +30,7 @@ enum sc_file_kind {
 struct sc_file {
 	char *path; /* relative to the data directory; owned */
 	enum sc_file_kind kind;
-	uint64_t size;        /* bytes when listed */
+	uint64_t size;	      /* bytes when listed */
 	uint64_t sealed_size; /* bytes at the seal, >= size */
 	uint64_t first_chunk; /* index of its first chunk in the whole list */
 	struct sc_page_spec spec;
@@ -72,7 +72,8 @@ struct sc_file *sc_filelist_find_chunk(const struct sc_filelist *list,
 				       uint64_t chunk);
 
 /* A path that may be created below a target: relative, no "." or "..", no
- * empty component, no line break, at most SC_PATH_MAX - 1 bytes, not one of ours (#clone). */
+ * empty component, no line break, at most SC_PATH_MAX - 1 bytes, not one of
+ * ours (#clone). */
 bool sc_path_ok(const char *path);
 
 #endif

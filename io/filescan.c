@@ -13,7 +13,8 @@
 #include <string.h>
 #include <sys/stat.h>
 
-/* Tablespaces lie in schema directories or below; deeper is somebody's mistake. */
+/* Tablespaces lie in schema directories or below; deeper is somebody's mistake.
+ */
 #define MAX_DEPTH 16
 #define PAGE0_READ 4096
 
@@ -171,9 +172,9 @@ static mode_t type_of(int at, const char *name)
 {
 	struct stat st;
 
-	return fstatat(at, name, &st, AT_SYMLINK_NOFOLLOW) < 0 ?
-		       0 :
-		       st.st_mode & S_IFMT;
+	return fstatat(at, name, &st, AT_SYMLINK_NOFOLLOW) < 0
+		       ? 0
+		       : st.st_mode & S_IFMT;
 }
 
 static int scan_entry(struct scan *sc, int at, const char *name,
@@ -241,9 +242,9 @@ static int scan_system(struct scan *sc, const char *data_file_path)
 		memcpy(name, p, len);
 		name[len] = '\0';
 		if (is_listed(sc, name))
-			return sc_err_set(sc->err, SC_ER_INTERNAL_ERROR,
-					  "innodb_data_file_path names %s twice",
-					  name);
+			return sc_err_set(
+				sc->err, SC_ER_INTERNAL_ERROR,
+				"innodb_data_file_path names %s twice", name);
 		if (add_file(sc, name, SC_FILE_PAGES, first ? NULL : &spec) < 0)
 			return -1;
 		sc->n_system = sc->list->n;
@@ -253,18 +254,17 @@ static int scan_system(struct scan *sc, const char *data_file_path)
 		p += *p == ';';
 	}
 	return first ? sc_err_set(sc->err, SC_ER_INTERNAL_ERROR,
-				  "innodb_data_file_path is empty") :
-		       0;
+				  "innodb_data_file_path is empty")
+		     : 0;
 }
 
 int sc_filelist_scan(struct sc_image *image, const char *data_file_path,
 		     uint32_t page_size, struct sc_filelist *list,
 		     struct sc_err *err)
 {
-	struct scan sc = { .list = list,
-			   .err = err,
-			   .image = image,
-			   .page_size = page_size };
+	struct scan sc = {
+		.list = list, .err = err, .image = image, .page_size = page_size
+	};
 
 	if (scan_system(&sc, data_file_path) < 0)
 		return -1;

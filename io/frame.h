@@ -28,17 +28,17 @@
 #define SC_FRAME_MAX_DATA SC_CHUNK_SIZE
 
 enum sc_frame_type {
-	SC_FRAME_HELLO = 1,     /* recipient, first on every connection */
-	SC_FRAME_HELLO_OK = 2,  /* donor's answer */
-	SC_FRAME_FILES = 3,     /* stream 0: a batch of files */
-	SC_FRAME_FILES_END = 4, /* stream 0: the list is complete */
+	SC_FRAME_HELLO = 1,	 /* recipient, first on every connection */
+	SC_FRAME_HELLO_OK = 2,	 /* donor's answer */
+	SC_FRAME_FILES = 3,	 /* stream 0: a batch of files */
+	SC_FRAME_FILES_END = 4,	 /* stream 0: the list is complete */
 	SC_FRAME_REDO_BEGIN = 5, /* stream 0: what the redo is */
-	SC_FRAME_REDO = 6,      /* stream 0: blocks; none = keep-alive */
-	SC_FRAME_SEAL = 7,      /* stream 0: E and what belongs to it */
-	SC_FRAME_CHUNK = 8,     /* data streams: a chunk */
+	SC_FRAME_REDO = 6,	 /* stream 0: blocks; none = keep-alive */
+	SC_FRAME_SEAL = 7,	 /* stream 0: E and what belongs to it */
+	SC_FRAME_CHUNK = 8,	 /* data streams: a chunk */
 	SC_FRAME_CHUNKS_END = 9, /* data streams: no more on this one */
-	SC_FRAME_DONE = 10,     /* stream 0, recipient: complete and durable */
-	SC_FRAME_ERROR = 11,    /* either side: the job failed */
+	SC_FRAME_DONE = 10,	 /* stream 0, recipient: complete and durable */
+	SC_FRAME_ERROR = 11,	 /* either side: the job failed */
 	SC_FRAME_TYPE_MAX = 11,
 };
 
@@ -84,13 +84,14 @@ int sc_frame_recv(struct sc_conn *conn, struct sc_frame *frame, void *data,
 /* The error for a frame that is malformed or out of order. Returns -1. */
 int sc_frame_bad(struct sc_err *err, const char *what);
 
-/* ---- bodies ---------------------------------------------------------------- */
+/* ---- bodies ----------------------------------------------------------------
+ */
 
 struct sc_hello {
-	uint16_t version;                /* SC_FRAME_VERSION */
-	uint16_t stream;                 /* 0 = control, 1.. = data */
+	uint16_t version; /* SC_FRAME_VERSION */
+	uint16_t stream;  /* 0 = control, 1.. = data */
 	uint8_t job_id[SC_JOB_ID_SIZE];
-	uint8_t token[SC_JOB_KEY_SIZE];  /* the key without TLS, else zero */
+	uint8_t token[SC_JOB_KEY_SIZE]; /* the key without TLS, else zero */
 };
 
 struct sc_redo_begin {
@@ -100,9 +101,9 @@ struct sc_redo_begin {
 };
 
 struct sc_chunk {
-	uint32_t file;  /* index into the file list */
-	uint32_t len;   /* logical bytes, 1..SC_CHUNK_SIZE */
-	uint64_t off;   /* in the file, a multiple of SC_CHUNK_SIZE */
+	uint32_t file; /* index into the file list */
+	uint32_t len;  /* logical bytes, 1..SC_CHUNK_SIZE */
+	uint64_t off;  /* in the file, a multiple of SC_CHUNK_SIZE */
 	uint8_t digest[SC_DIGEST_SIZE]; /* of the logical bytes */
 };
 #define SC_CHUNK_BODY_SIZE (16 + SC_DIGEST_SIZE)
@@ -122,8 +123,7 @@ void sc_frame_put_file(struct sc_enc *enc, const struct sc_file *m);
 /* Decode one file of a batch and append it to the list, validated. */
 int sc_frame_get_file(struct sc_dec *dec, struct sc_filelist *list,
 		      struct sc_err *err);
-void sc_frame_put_redo_begin(struct sc_enc *enc,
-			     const struct sc_redo_begin *m);
+void sc_frame_put_redo_begin(struct sc_enc *enc, const struct sc_redo_begin *m);
 int sc_frame_get_redo_begin(struct sc_dec *dec, struct sc_redo_begin *ret);
 void sc_frame_put_chunk(uint8_t body[static SC_CHUNK_BODY_SIZE],
 			const struct sc_chunk *m);

@@ -15,8 +15,8 @@ struct sc_image {
 	int (*open_file)(struct sc_image *image, const char *path, bool direct);
 	void (*close)(struct sc_image *image);
 	const char *provider; /* name, for messages */
-	int root;             /* data directory of the image */
-	bool atomic;          /* all files show one moment */
+	int root;	      /* data directory of the image */
+	bool atomic;	      /* all files show one moment */
 };
 
 #endif

@@ -44,7 +44,8 @@ static int step_mark(struct sc_inplace *ip, struct sc_err *err)
 	return put_file(ip, SC_STATUS_ERROR, "", 0, err);
 }
 
-/* ---- lists -------------------------------------------------------------------- */
+/* ---- lists
+ * -------------------------------------------------------------------- */
 
 /* A list under way: names relative to the data directory, one per line. */
 struct names {
@@ -141,8 +142,8 @@ static int visit_dir(struct sc_inplace *ip, int at, const char *prefix,
 		     visit_fn *visit, struct names *names, struct sc_err *err);
 
 static int visit_entry(struct sc_inplace *ip, int at, const char *name,
-		       const char *prefix, visit_fn *visit,
-		       struct names *names, struct sc_err *err)
+		       const char *prefix, visit_fn *visit, struct names *names,
+		       struct sc_err *err)
 {
 	CLEANUP_CLOSE int sub = -1;
 	char path[INPLACE_NAME_CAP];
@@ -184,8 +185,8 @@ static int visit_dir(struct sc_inplace *ip, int at, const char *prefix,
 	while ((errno = 0, de = readdir(dir))) {
 		if (!strcmp(de->d_name, ".") || !strcmp(de->d_name, ".."))
 			continue;
-		if (visit_entry(ip, at, de->d_name, prefix, visit, names,
-				err) < 0)
+		if (visit_entry(ip, at, de->d_name, prefix, visit, names, err) <
+		    0)
 			return -1;
 	}
 	return errno ? failed(errno, *prefix ? prefix : ".", err) : 0;
@@ -198,7 +199,8 @@ static int visit_old(struct sc_inplace *ip, const char *path,
 
 	(void)err;
 	if (old_data(path) &&
-	    !inplace_has(ip->datadir, sc_inplace_name(path, staged, sizeof(staged))))
+	    !inplace_has(ip->datadir,
+			 sc_inplace_name(path, staged, sizeof(staged))))
 		names_add(names, path);
 	return 0;
 }
@@ -309,7 +311,8 @@ static int step_close_mark(struct sc_inplace *ip, struct sc_err *err)
 	return dir < 0 ? -1 : inplace_close_mark(dir, err);
 }
 
-/* ---- final names --------------------------------------------------------------- */
+/* ---- final names
+ * --------------------------------------------------------------- */
 
 static int step_rename_new(struct sc_inplace *ip, struct sc_err *err)
 {

@@ -26,13 +26,15 @@
 
 /* Names in #clone. */
 #define SC_IN_PROGRESS "#status_in_progress" /* a new directory, incomplete */
-#define SC_STATUS_ERROR "#status_error"      /* the next start rolls back */
-#define SC_STATUS_FIX "#status_fix" /* make schema directories, empty tables */
-#define SC_OLD_FILES "#old_files"   /* only in the old data */
+#define SC_STATUS_ERROR "#status_error"	     /* the next start rolls back */
+#define SC_STATUS_FIX                                                          \
+	"#status_fix"		  /* make schema directories, empty tables     \
+				   */
+#define SC_OLD_FILES "#old_files" /* only in the old data */
 #define SC_REPLACE_FILES "#replace_files" /* X exists, clone is X.#clone */
-#define SC_NEW_FILES "#new_files"         /* only in the clone, final name */
-#define SC_STAGE_MARK "#snapclone_stage" /* locked while a job stages here */
-#define SC_END_NAME "#snapclone_end"     /* E and what belongs to it */
+#define SC_NEW_FILES "#new_files"	  /* only in the clone, final name */
+#define SC_STAGE_MARK "#snapclone_stage"  /* locked while a job stages here */
+#define SC_END_NAME "#snapclone_end"	  /* E and what belongs to it */
 
 /* Most bytes of the list of directories made, in SC_STAGE_MARK. */
 #define SC_MADE_DIRS_MAX (4u << 20)
@@ -42,7 +44,7 @@ struct sc_inplace {
 	uid_t uid;
 	gid_t gid;
 	const struct sc_filelist *list; /* the clone's files, staged */
-	const char *end; /* text of #snapclone_end */
+	const char *end;		/* text of #snapclone_end */
 	size_t end_len;
 };
 

@@ -37,7 +37,8 @@ bool inplace_has(int at, const char *name)
 	return faccessat(at, name, F_OK, AT_SYMLINK_NOFOLLOW) == 0;
 }
 
-/* ---- lock ----------------------------------------------------------------------- */
+/* ---- lock
+ * ----------------------------------------------------------------------- */
 
 int inplace_check_not_committed(int dir, struct sc_err *err)
 {
@@ -105,8 +106,8 @@ static int make_clone_dir(int datadir, uid_t uid, gid_t gid, struct sc_err *err)
 {
 	if (mkdirat(datadir, SC_CLONE_DIR, 0750) < 0)
 		return errno == EEXIST ? 0 : failed(errno, SC_CLONE_DIR, err);
-	if (geteuid() == 0 && fchownat(datadir, SC_CLONE_DIR, uid, gid,
-				       AT_SYMLINK_NOFOLLOW) < 0)
+	if (geteuid() == 0 &&
+	    fchownat(datadir, SC_CLONE_DIR, uid, gid, AT_SYMLINK_NOFOLLOW) < 0)
 		return failed(errno, SC_CLONE_DIR, err);
 	return fsync(datadir) < 0 ? failed(errno, "fsync", err) : 0;
 }
@@ -136,7 +137,8 @@ int sc_inplace_lock(int datadir, uid_t uid, gid_t gid, int *ret_fd,
 	return 0;
 }
 
-/* ---- directories ---------------------------------------------------------------- */
+/* ---- directories
+ * ---------------------------------------------------------------- */
 
 int sc_inplace_note_dir(int lock_fd, const char *dir, struct sc_err *err)
 {

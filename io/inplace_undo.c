@@ -98,8 +98,8 @@ static void visit(int at, const char *name, bool top, struct sc_err *err)
 			failed(errno, name, err);
 	} else if (S_ISDIR(st.st_mode) && !(top && name[0] == '#')) {
 		CLEANUP_CLOSE int sub =
-			openat(at, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW |
-						 O_CLOEXEC);
+			openat(at, name,
+			       O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
 
 		if (sub >= 0)
 			remove_staged(sub, false, err);
@@ -147,9 +147,9 @@ static void remove_made_dirs(int datadir, char *made, struct sc_err *err)
 static void remove_temps(int dir, struct sc_err *err)
 {
 	static const char *const names[] = {
-		SC_STATUS_ERROR ".tmp", SC_NEW_FILES ".tmp",
+		SC_STATUS_ERROR ".tmp",	 SC_NEW_FILES ".tmp",
 		SC_REPLACE_FILES ".tmp", SC_OLD_FILES ".tmp",
-		SC_END_NAME ".tmp", SC_STATUS_FIX ".tmp"
+		SC_END_NAME ".tmp",	 SC_STATUS_FIX ".tmp"
 	};
 
 	for (size_t i = 0; i < SC_ARRAY_SIZE(names); i++)

@@ -31,8 +31,7 @@ static uint64_t book(struct sc_rate *rate, uint64_t bytes)
 	return begin;
 }
 
-void sc_rate_take(struct sc_rate *rate, uint64_t bytes,
-		  const atomic_bool *stop)
+void sc_rate_take(struct sc_rate *rate, uint64_t bytes, const atomic_bool *stop)
 {
 	uint64_t begin;
 

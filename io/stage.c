@@ -88,8 +88,8 @@ static int stream_fd(struct sc_staged *stage, unsigned stream, uint32_t index,
 	if (open->fd >= 0)
 		close(open->fd);
 	open->file = index;
-	open->fd = sc_open_beneath(stage->target,
-				   stage_name(stage, path, name), O_WRONLY, 0);
+	open->fd = sc_open_beneath(stage->target, stage_name(stage, path, name),
+				   O_WRONLY, 0);
 	if (open->fd < 0) {
 		int rc = open->fd;
 

@@ -19,11 +19,11 @@
 struct sc_staged;
 
 struct sc_stage_params {
-	int target;         /* the new, empty directory; borrowed */
-	int parent;         /* the directory it lies in; borrowed */
-	const char *name;   /* its name there */
-	bool in_place;      /* target is a running server's data directory: stage
-			       X.#clone beside each X; parent and name unused */
+	int target;	  /* the new, empty directory; borrowed */
+	int parent;	  /* the directory it lies in; borrowed */
+	const char *name; /* its name there */
+	bool in_place;	  /* target is a running server's data directory: stage
+			     X.#clone beside each X; parent and name unused */
 	uint32_t page_size; /* innodb_page_size, bytes */
 	unsigned streams;   /* chunk threads, numbered 1..streams */
 };

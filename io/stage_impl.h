@@ -25,10 +25,10 @@ struct sc_staged {
 	gid_t gid;
 	uint32_t page_size;
 	bool in_place;
-	int lock_fd;    /* in place: descriptor of the mark, -1 = none */
+	int lock_fd;	/* in place: descriptor of the mark, -1 = none */
 	char *end_text; /* in place: of #snapclone_end, from the seal on */
 	const struct sc_filelist *list; /* borrowed */
-	atomic_uchar *have;             /* one per chunk of the list */
+	atomic_uchar *have;		/* one per chunk of the list */
 	atomic_uint_fast64_t bytes, redo_bytes;
 	struct stage_stream *open; /* per stream, index 0 unused */
 	unsigned streams;

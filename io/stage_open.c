@@ -62,7 +62,8 @@ static int mark_in_progress(struct sc_staged *stage, struct sc_err *err)
 {
 	CLEANUP_CLOSE int clone = stage_make_dir(stage, SC_CLONE_DIR, err);
 
-	if (clone < 0 || sc_write_file(clone, SC_IN_PROGRESS, "", 0, stage->uid, stage->gid, err) < 0)
+	if (clone < 0 || sc_write_file(clone, SC_IN_PROGRESS, "", 0, stage->uid,
+				       stage->gid, err) < 0)
 		return -1;
 	if (make_server_dirs(stage, err) < 0)
 		return -1;
@@ -101,8 +102,8 @@ static int check_empty(struct sc_staged *stage, struct sc_err *err)
  */
 static int enter_data_directory(struct sc_staged *stage, struct sc_err *err)
 {
-	if (sc_inplace_lock(stage->target, stage->uid, stage->gid, &stage->lock_fd,
-			    err) < 0 ||
+	if (sc_inplace_lock(stage->target, stage->uid, stage->gid,
+			    &stage->lock_fd, err) < 0 ||
 	    sc_inplace_undo(stage->target, err) < 0)
 		return -1;
 	if (ftruncate(stage->lock_fd, 0) < 0)
@@ -149,8 +150,8 @@ int sc_stage_open(const struct sc_stage_params *params, struct sc_staged **ret,
 	}
 	stage->uid = st.st_uid;
 	stage->gid = st.st_gid;
-	if (stage->in_place ? enter_data_directory(stage, err) < 0 :
-			      check_empty(stage, err) < 0)
+	if (stage->in_place ? enter_data_directory(stage, err) < 0
+			    : check_empty(stage, err) < 0)
 		goto fail;
 	if (!stage->in_place && mark_in_progress(stage, err) < 0) {
 		sc_stage_abort(stage);
@@ -227,8 +228,7 @@ static int create_file(struct sc_staged *stage, const struct sc_file *file,
 	rc = sc_mkdirs_for(stage->target, file->path, stage->uid, stage->gid);
 	if (rc < 0)
 		return stage_error(-rc, file->path, err);
-	fd = sc_open_beneath(stage->target,
-			     stage_name(stage, file->path, name),
+	fd = sc_open_beneath(stage->target, stage_name(stage, file->path, name),
 			     O_WRONLY | O_CREAT | O_EXCL, 0640);
 	if (fd < 0)
 		return stage_error(-fd, file->path, err);

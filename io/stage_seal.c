@@ -27,15 +27,14 @@ static int check_complete(struct sc_staged *stage, const struct sc_seal *seal,
 				err, SC_ER_CLONE_PROTOCOL,
 				"chunk %" PRIu64 " of %s never arrived",
 				i - sc_filelist_find_chunk(stage->list, i)
-					    ->first_chunk,
+						->first_chunk,
 				sc_filelist_find_chunk(stage->list, i)->path);
 	}
 	/* A page newer than E would need redo the clone does not have: the
 	 * server only logs that and goes on into corruption. */
 	if (stage->max_lsn > seal->mark.end_lsn)
 		return sc_err_set(err, SC_ER_INTERNAL_ERROR,
-				  "page %" PRIu64
-				  " of %s has LSN %" PRIu64
+				  "page %" PRIu64 " of %s has LSN %" PRIu64
 				  ", above the end of the clone, %" PRIu64,
 				  stage->max_page,
 				  stage->list->files[stage->max_file].path,
@@ -58,12 +57,11 @@ static int finish_files(struct sc_staged *stage, const struct sc_seal *seal,
 			return sc_err_sys(err, SC_ER_INTERNAL_ERROR, -fd,
 					  "cannot open staged %s", file->path);
 		if (seal->sizes[i] < file->size)
-			return sc_err_set(err, SC_ER_INTERNAL_ERROR,
-					  "%s shrank from %" PRIu64
-					  " to %" PRIu64
-					  " bytes while it was cloned",
-					  file->path, file->size,
-					  seal->sizes[i]);
+			return sc_err_set(
+				err, SC_ER_INTERNAL_ERROR,
+				"%s shrank from %" PRIu64 " to %" PRIu64
+				" bytes while it was cloned",
+				file->path, file->size, seal->sizes[i]);
 		if (seal->sizes[i] > file->size &&
 		    ftruncate(fd, (off_t)seal->sizes[i]) < 0)
 			return sc_err_sys(err, SC_ER_INTERNAL_ERROR, errno,
@@ -154,9 +152,9 @@ static int write_end(struct sc_staged *stage, struct sc_err *err)
 		{ SC_REPLACE_FILES, "" },
 		{ SC_STATUS_FIX, "" },
 	};
-	CLEANUP_CLOSE int dir = openat(
-		stage->target, SC_CLONE_DIR,
-		O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	CLEANUP_CLOSE int dir =
+		openat(stage->target, SC_CLONE_DIR,
+		       O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
 
 	if (dir < 0)
 		return stage_error(errno, SC_CLONE_DIR, err);
@@ -204,9 +202,9 @@ static void remove_mark(struct sc_staged *stage)
 
 static int commit_new(struct sc_staged *stage, struct sc_err *err)
 {
-	CLEANUP_CLOSE int dir = openat(
-		stage->target, SC_CLONE_DIR,
-		O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	CLEANUP_CLOSE int dir =
+		openat(stage->target, SC_CLONE_DIR,
+		       O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
 
 	if (dir < 0 || unlinkat(dir, SC_IN_PROGRESS, 0) < 0)
 		return stage_error(errno, SC_IN_PROGRESS, err);
@@ -231,8 +229,9 @@ static void abort_in_place(struct sc_staged *stage)
 	struct sc_err err = SC_ERR_INIT;
 
 	if (sc_inplace_undo(stage->target, &err) < 0)
-		sc_error("what was staged in the data directory is not removed: %s",
-			 err.msg);
+		sc_error(
+			"what was staged in the data directory is not removed: %s",
+			err.msg);
 	else
 		remove_mark(stage);
 }

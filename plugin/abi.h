@@ -18,7 +18,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-struct st_thd;     /* a server session, opaque */
+struct st_thd;	   /* a server session, opaque */
 struct st_session; /* MYSQL_SESSION of srv_session_service, opaque */
 struct st_mysql;   /* a client connection (MYSQL), opaque */
 struct st_field;   /* a performance_schema column being set, opaque */
@@ -269,8 +269,8 @@ struct st_sysvar_service {
 	int (*register_variable)(const char *component, const char *name,
 				 int flags, const char *comment, void *check,
 				 void *update, void *arg, void *value);
-	int (*get_variable)(const char *component, const char *name,
-			    void **val, size_t *len);
+	int (*get_variable)(const char *component, const char *name, void **val,
+			    size_t *len);
 };
 
 /* mysql_clone_ssl_context. Percona Server appends two members. */

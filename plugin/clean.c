@@ -42,8 +42,8 @@ static int await_cleaned(struct sc_link *link, struct sc_err *err)
 
 int sc_clean_data_directory(struct sc_err *err)
 {
-	CLEANUP_CLOSE int datadir = open(".", O_RDONLY | O_DIRECTORY |
-						      O_CLOEXEC);
+	CLEANUP_CLOSE int datadir =
+		open(".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	struct sc_link link;
 	int rc;
 

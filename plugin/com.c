@@ -11,9 +11,9 @@
 
 static void add_owned(struct sc_list *list, char *s)
 {
-	char **items = s ? realloc(list->items,
-				   (list->count + 1) * sizeof(*items)) :
-			   NULL;
+	char **items =
+		s ? realloc(list->items, (list->count + 1) * sizeof(*items))
+		  : NULL;
 
 	if (!items) {
 		free(s);

@@ -60,7 +60,7 @@ void sc_list_free(struct sc_list *list);
 /* What must fit together before anything is copied. */
 struct sc_com_config {
 	struct sc_list variables;  /* name, value, name, value, ... */
-	struct sc_list plugins;    /* name, library or "", ... */
+	struct sc_list plugins;	   /* name, library or "", ... */
 	struct sc_list collations; /* name, ... */
 };
 
@@ -73,7 +73,7 @@ struct sc_com_hello {
 };
 
 struct sc_com_start {
-	bool tls;       /* data over TLS with the key; else plain text */
+	bool tls; /* data over TLS with the key; else plain text */
 	bool block_ddl;
 	uint32_t ddl_timeout; /* s */
 	uint32_t streams;

@@ -104,9 +104,8 @@ static int prepare_spawn(posix_spawnattr_t *attr,
 	if (!rc)
 		rc = posix_spawnattr_setsigdefault(attr, &all);
 	if (!rc)
-		rc = posix_spawnattr_setflags(attr,
-					      POSIX_SPAWN_SETSIGMASK |
-						      POSIX_SPAWN_SETSIGDEF);
+		rc = posix_spawnattr_setflags(
+			attr, POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF);
 	if (!rc)
 		rc = posix_spawn_file_actions_adddup2(files, sock, DAEMON_FD);
 	if (!rc)
@@ -211,8 +210,9 @@ static void log_end(const struct sc_link *link, int status)
 		sc_server_log(ST_LOG_ERROR, "%s (pid %d) ended by signal %d",
 			      link->name, (int)link->pid, WTERMSIG(status));
 	else if (WIFEXITED(status) && WEXITSTATUS(status))
-		sc_server_log(ST_LOG_WARNING, "%s (pid %d) ended with status %d",
-			      link->name, (int)link->pid, WEXITSTATUS(status));
+		sc_server_log(ST_LOG_WARNING,
+			      "%s (pid %d) ended with status %d", link->name,
+			      (int)link->pid, WEXITSTATUS(status));
 }
 
 static void end_daemon(struct sc_link *link)
@@ -256,9 +256,10 @@ static int lost(const struct sc_link *link, struct sc_err *err)
 	struct sc_err cause = *err;
 
 	*err = (struct sc_err)SC_ERR_INIT;
-	sc_err_set(err, SC_ER_INTERNAL_ERROR,
-		   "lost the daemon (%s, pid %d): %.200s; see the server's error log and the daemon's",
-		   link->name, (int)link->pid, cause.msg);
+	sc_err_set(
+		err, SC_ER_INTERNAL_ERROR,
+		"lost the daemon (%s, pid %d): %.200s; see the server's error log and the daemon's",
+		link->name, (int)link->pid, cause.msg);
 	err->sys_errno = cause.sys_errno;
 	return -1;
 }
@@ -277,9 +278,9 @@ int sc_link_send(struct sc_link *link, uint16_t type, struct sc_enc *enc,
 
 static int log_level(uint8_t level)
 {
-	return level == 0 ? ST_LOG_ERROR :
-	       level == 1 ? ST_LOG_WARNING :
-			    ST_LOG_INFO;
+	return level == 0   ? ST_LOG_ERROR
+	       : level == 1 ? ST_LOG_WARNING
+			    : ST_LOG_INFO;
 }
 
 static void forward_log(struct sc_ctl_msg *msg)

@@ -14,10 +14,10 @@
 #include <sys/types.h>
 
 struct sc_link {
-	int sock;   /* -1 = closed */
-	pid_t pid;  /* daemon of our own, 0 = the service */
+	int sock;		   /* -1 = closed */
+	pid_t pid;		   /* daemon of our own, 0 = the service */
 	pthread_mutex_t send_lock; /* several threads may send */
-	char name[160]; /* for messages: path of socket or program */
+	char name[160];		   /* for messages: path of socket or program */
 };
 
 /*

@@ -15,9 +15,9 @@
 #include <string.h>
 #include <sys/random.h>
 
-#define READY_MS 60000     /* daemon: directory scan and checkpoint */
-#define SEALED_MS 60000    /* daemon: sizes of all files */
-#define UNDO_MS 4000       /* daemon: stop streams, remove what it made */
+#define READY_MS 60000	/* daemon: directory scan and checkpoint */
+#define SEALED_MS 60000 /* daemon: sizes of all files */
+#define UNDO_MS 4000	/* daemon: stop streams, remove what it made */
 
 static const struct sc_err cancelled_err = {
 	.code = SC_ER_QUERY_INTERRUPTED,
@@ -61,10 +61,10 @@ int sc_donor_await(struct sc_donor *d, const bool *flag, int timeout_ms,
 
 	deadline_after(&until, timeout_ms < 0 ? 0 : (unsigned)timeout_ms);
 	while (!*flag && !d->heard.lost && !d->cancelled) {
-		int rc = timeout_ms < 0 ?
-				 pthread_cond_wait(&d->changed, &d->lock) :
-				 pthread_cond_timedwait(&d->changed, &d->lock,
-							&until);
+		int rc = timeout_ms < 0
+				 ? pthread_cond_wait(&d->changed, &d->lock)
+				 : pthread_cond_timedwait(&d->changed, &d->lock,
+							  &until);
 
 		if (rc == ETIMEDOUT)
 			return sc_err_set(
@@ -107,8 +107,8 @@ static void await_undone(struct sc_donor *d)
 
 	if (!d->reader_running || d->heard.done || d->heard.lost)
 		return;
-	if (!d->cancelled && sc_link_send(&d->link, SC_CTL_CANCEL, NULL, NULL,
-					  0, &ignored) < 0)
+	if (!d->cancelled &&
+	    sc_link_send(&d->link, SC_CTL_CANCEL, NULL, NULL, 0, &ignored) < 0)
 		return;
 	deadline_after(&until, UNDO_MS);
 	while (!d->heard.lost && !d->heard.done) {
@@ -194,15 +194,15 @@ static void end_job(struct sc_donor *d, int rc, const struct sc_err *err)
 static void log_result(const struct sc_donor *d, int rc,
 		       const struct sc_err *err)
 {
-	const char *kind = d->request.local ? "local clone to" :
-					      "clone donor for";
+	const char *kind =
+		d->request.local ? "local clone to" : "clone donor for";
 
 	if (rc < 0)
 		sc_server_log(ST_LOG_WARNING, "%s %s failed: %d : %s", kind,
 			      d->request.peer, err->code, err->msg);
 	else
-		sc_server_log(ST_LOG_INFO, "%s %s finished at LSN %llu",
-			      kind, d->request.peer,
+		sc_server_log(ST_LOG_INFO, "%s %s finished at LSN %llu", kind,
+			      d->request.peer,
 			      (unsigned long long)d->seal.end_lsn);
 }
 
@@ -244,11 +244,11 @@ static int init_sync(struct sc_donor *d)
 static int make_secrets(struct sc_donor_state *state)
 {
 	return getrandom(state->job_id, sizeof(state->job_id), 0) ==
-			       (ssize_t)sizeof(state->job_id) &&
-		       getrandom(state->key, sizeof(state->key), 0) ==
-			       (ssize_t)sizeof(state->key) ?
-		       0 :
-		       errno;
+				       (ssize_t)sizeof(state->job_id) &&
+			       getrandom(state->key, sizeof(state->key), 0) ==
+				       (ssize_t)sizeof(state->key)
+		       ? 0
+		       : errno;
 }
 
 struct sc_donor *sc_donor_start(const struct sc_donor_request *request,

@@ -19,16 +19,16 @@ struct sc_donor_request {
 	bool tls;
 	uint32_t streams;
 	uint32_t data_bandwidth, network_bandwidth; /* MiB/s, 0 = no limit */
-	uint32_t ddl_timeout;  /* s to wait for the backup lock */
-	char bind_address[64]; /* numeric; remote only */
-	char peer[256];        /* who asked, for logs */
+	uint32_t ddl_timeout;	  /* s to wait for the backup lock */
+	char bind_address[64];	  /* numeric; remote only */
+	char peer[256];		  /* who asked, for logs */
 	int target_fd, parent_fd; /* local only; borrowed until freed */
 	char target_name[256];
 };
 
 enum sc_donor_phase {
 	SC_DONOR_PREPARING = 0,
-	SC_DONOR_READY,   /* the daemon listens, or copies when local */
+	SC_DONOR_READY,	  /* the daemon listens, or copies when local */
 	SC_DONOR_COPYING, /* kept for the wire; READY covers it */
 	SC_DONOR_SEALED,  /* E is fixed, locks are gone */
 	SC_DONOR_DONE,
@@ -41,7 +41,7 @@ struct sc_donor_state {
 	uint8_t job_id[SC_JOB_ID_SIZE];
 	uint8_t key[SC_JOB_KEY_SIZE];
 	struct sc_ctl_donor_ready ready; /* from READY on */
-	struct sc_err err;               /* when FAILED */
+	struct sc_err err;		 /* when FAILED */
 };
 
 struct sc_donor;

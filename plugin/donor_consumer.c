@@ -16,8 +16,8 @@
 #include <inttypes.h>
 #include <stdio.h>
 
-#define ADVANCE_MS 50   /* how often the position is given to mysqld */
-#define CHECK_MS 100    /* how often the lag is looked at */
+#define ADVANCE_MS 50	/* how often the position is given to mysqld */
+#define CHECK_MS 100	/* how often the lag is looked at */
 #define DEADLINE_MS 200 /* how long it may be too far behind */
 
 /* How far behind, and since when too far. */
@@ -73,7 +73,8 @@ static int measure(struct sc_sql *sql, uint64_t followed, uint64_t *ret_lag,
  */
 static bool too_far(struct sc_consumer *c, struct sc_sql *sql, struct lag *lag)
 {
-	uint64_t followed = SC_MAX(atomic_load(&c->followed_lsn), lag->base_lsn);
+	uint64_t followed =
+		SC_MAX(atomic_load(&c->followed_lsn), lag->base_lsn);
 	uint64_t heard = SC_MAX(atomic_load(&c->followed_ms), lag->base_ms);
 	uint64_t behind, capacity, now = sc_now_ms();
 	struct sc_err ignored = SC_ERR_INIT;
@@ -112,9 +113,10 @@ static bool follow(struct sc_consumer *c, struct sc_sql *sql,
 			return false;
 		given = lsn;
 		if (too_far(c, sql, &lag)) {
-			sc_err_set(err, SC_ER_INTERNAL_ERROR,
-				   "the redo follower is too far behind at LSN %" PRIu64,
-				   lsn);
+			sc_err_set(
+				err, SC_ER_INTERNAL_ERROR,
+				"the redo follower is too far behind at LSN %" PRIu64,
+				lsn);
 			return false;
 		}
 		sc_sleep_ms(ADVANCE_MS);

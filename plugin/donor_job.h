@@ -39,8 +39,8 @@ struct sc_donor_heard {
 
 struct sc_consumer {
 	pthread_t thread;
-	bool running;         /* thread to join; owned by the job thread */
-	bool started;         /* under lock: register was tried */
+	bool running; /* thread to join; owned by the job thread */
+	bool started; /* under lock: register was tried */
 	atomic_bool stop;
 	_Atomic uint64_t followed_lsn;
 	_Atomic uint64_t followed_ms; /* sc_now_ms() of the last message */
@@ -49,10 +49,10 @@ struct sc_consumer {
 struct sc_donor {
 	struct sc_donor_request request;
 	struct sc_donor_server server;
-	struct sc_link link;       /* opened and closed by the job thread */
+	struct sc_link link; /* opened and closed by the job thread */
 	struct sc_consumer consumer;
 	pthread_t job_thread, reader_thread;
-	struct sc_ctl_seal seal;   /* job thread until DONE */
+	struct sc_ctl_seal seal; /* job thread until DONE */
 
 	pthread_mutex_t lock;
 	pthread_cond_t changed;
@@ -60,7 +60,7 @@ struct sc_donor {
 	struct sc_donor_heard heard;
 	bool reader_running;
 	bool cancelled;
-	bool link_open;      /* a cancel may be sent on it */
+	bool link_open;	     /* a cancel may be sent on it */
 	unsigned session_id; /* of the job thread; 0 = not in SQL */
 	bool job_ended;
 	struct sc_killer killer;

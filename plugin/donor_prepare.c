@@ -26,9 +26,10 @@ static int check_redo_on(struct sc_sql *sql, struct sc_err *err)
 	CLEANUP_ROWS struct sc_rows rows = { 0 };
 	const char *value;
 
-	if (sc_sql_query(sql, &rows,
-			 "SELECT variable_value FROM performance_schema.global_status WHERE variable_name = 'Innodb_redo_log_enabled'",
-			 err) < 0)
+	if (sc_sql_query(
+		    sql, &rows,
+		    "SELECT variable_value FROM performance_schema.global_status WHERE variable_name = 'Innodb_redo_log_enabled'",
+		    err) < 0)
 		return -1;
 	value = sc_rows_get(&rows, 0, 0);
 	if (value && !strcasecmp(value, "ON"))
@@ -145,8 +146,7 @@ int sc_donor_lock_backup(struct sc_donor *d, struct sc_sql *sql,
 {
 	if (sc_donor_check_cancel(d, err) < 0)
 		return -1;
-	return sc_sql_lock_backup(sql, SC_MAX(d->request.ddl_timeout, 1u),
-				  err);
+	return sc_sql_lock_backup(sql, SC_MAX(d->request.ddl_timeout, 1u), err);
 }
 
 /* ---- DONOR_START --------------------------------------------------------- */
@@ -181,18 +181,17 @@ static void fill_start(const struct sc_donor *d, struct sc_ctl_donor_start *m)
 	copy_text(m->donor_uuid, sizeof(m->donor_uuid), d->server.uuid);
 	copy_text(m->data_file_path, sizeof(m->data_file_path),
 		  d->server.data_file_path);
-	copy_text(m->target_name, sizeof(m->target_name),
-		  request->target_name);
+	copy_text(m->target_name, sizeof(m->target_name), request->target_name);
 }
 
 int sc_donor_send_start(struct sc_donor *d, struct sc_err *err)
 {
 	/* mysqld's working directory is its data directory. */
 	CLEANUP_CLOSE int datadir = open_dir(".", "data directory", err);
-	CLEANUP_CLOSE int redo = open_dir(d->server.redo_dir, "redo directory",
-					  err);
-	CLEANUP_CLOSE int spool = open_dir(d->server.spool_dir,
-					   "temporary directory", err);
+	CLEANUP_CLOSE int redo =
+		open_dir(d->server.redo_dir, "redo directory", err);
+	CLEANUP_CLOSE int spool =
+		open_dir(d->server.spool_dir, "temporary directory", err);
 	int fds[SC_DONOR_FDS_LOCAL] = {
 		[SC_DONOR_FD_DATADIR] = datadir,
 		[SC_DONOR_FD_REDO] = redo,
@@ -209,7 +208,7 @@ int sc_donor_send_start(struct sc_donor *d, struct sc_err *err)
 	sc_ctl_put_donor_start(&enc, &start);
 	explicit_bzero(start.key, sizeof(start.key));
 	return sc_link_send(&d->link, SC_CTL_DONOR_START, &enc, fds,
-			    d->request.local ? SC_DONOR_FDS_LOCAL :
-					       SC_DONOR_FDS_REMOTE,
+			    d->request.local ? SC_DONOR_FDS_LOCAL
+					     : SC_DONOR_FDS_REMOTE,
 			    err);
 }

@@ -29,8 +29,7 @@ static int on_followed(struct sc_donor *d, struct sc_dec *dec)
 {
 	uint64_t lsn = sc_dec_u64(dec);
 
-	if (sc_dec_end(dec) < 0 ||
-	    lsn < atomic_load(&d->consumer.followed_lsn))
+	if (sc_dec_end(dec) < 0 || lsn < atomic_load(&d->consumer.followed_lsn))
 		return -1;
 	atomic_store(&d->consumer.followed_lsn, lsn);
 	atomic_store(&d->consumer.followed_ms, sc_now_ms());
@@ -50,8 +49,7 @@ static int on_progress(struct sc_donor *d, struct sc_dec *dec)
 
 static int on_done(struct sc_donor *d, struct sc_dec *dec)
 {
-	if (!d->heard.redo_done ||
-	    sc_ctl_get_done(dec, &d->heard.result) < 0)
+	if (!d->heard.redo_done || sc_ctl_get_done(dec, &d->heard.result) < 0)
 		return -1;
 	d->heard.done = true;
 	return 0;
@@ -111,9 +109,10 @@ static void take(struct sc_donor *d, struct sc_ctl_msg *msg)
 	SC_LOCK_SCOPE(&d->lock);
 
 	if (handle(d, msg) < 0) {
-		sc_err_set(&d->state.err, SC_ER_INTERNAL_ERROR,
-			   "unexpected message %u from the daemon (%s); restart the service or reinstall the plugin",
-			   msg->type, d->link.name);
+		sc_err_set(
+			&d->state.err, SC_ER_INTERNAL_ERROR,
+			"unexpected message %u from the daemon (%s); restart the service or reinstall the plugin",
+			msg->type, d->link.name);
 		d->heard.lost = true;
 	}
 	pthread_cond_broadcast(&d->changed);

@@ -20,11 +20,11 @@
 /* Sets of megabytes come in columns of their own. Their line breaks go: the
  * set is the same, and it fits into one line of a file. No escapes in the
  * statement: sql_mode may be NO_BACKSLASH_ESCAPES. */
-#define LOG_STATUS                                                             \
-	"SELECT JSON_UNQUOTE(JSON_EXTRACT(storage_engines, '$.InnoDB.LSN')), "  \
+#define LOG_STATUS                                                                      \
+	"SELECT JSON_UNQUOTE(JSON_EXTRACT(storage_engines, '$.InnoDB.LSN')), "          \
 	"REPLACE(JSON_UNQUOTE(JSON_EXTRACT(local, '$.gtid_executed')), CHAR(10), ''), " \
-	"JSON_UNQUOTE(JSON_EXTRACT(local, '$.binary_log_file')), "             \
-	"JSON_UNQUOTE(JSON_EXTRACT(local, '$.binary_log_position')) "          \
+	"JSON_UNQUOTE(JSON_EXTRACT(local, '$.binary_log_file')), "                      \
+	"JSON_UNQUOTE(JSON_EXTRACT(local, '$.binary_log_position')) "                   \
 	"FROM performance_schema.log_status"
 
 static int dup_text(char **dst, const char *src, struct sc_err *err)

@@ -46,8 +46,7 @@ static int answer(struct session *s, uint8_t code, bool secure,
 			   "out of memory for an answer");
 	else
 		rc = sc_server.protocol->send_response(s->thd, secure,
-						       packet.data,
-						       packet.len);
+						       packet.data, packet.len);
 	if (rc)
 		sc_err_set(err, SC_ER_INTERNAL_ERROR,
 			   "cannot answer the recipient (%d)", rc);
@@ -194,10 +193,8 @@ static const struct {
 	int (*handle)(struct session *s, struct sc_dec *dec,
 		      struct sc_err *err);
 } commands[] = {
-	{ SC_COM_HELLO, true, on_hello },
-	{ SC_COM_CONFIG, false, on_config },
-	{ SC_COM_START, false, on_start },
-	{ SC_COM_POLL, false, on_poll },
+	{ SC_COM_HELLO, true, on_hello },  { SC_COM_CONFIG, false, on_config },
+	{ SC_COM_START, false, on_start }, { SC_COM_POLL, false, on_poll },
 	{ SC_COM_END, true, on_end },
 };
 
@@ -215,9 +212,9 @@ static int handle(struct session *s, uint8_t command, struct sc_dec *dec,
 	}
 	return sc_err_set(
 		err, SC_ER_CLONE_PROTOCOL,
-		command == SC_COM_STOCK_INIT ?
-			"the donor has the snapclone plugin; the recipient must have it too, of the same version (UNINSTALL PLUGIN clone and install snapclone's mysql_clone.so there)" :
-			"unknown clone command");
+		command == SC_COM_STOCK_INIT
+			? "the donor has the snapclone plugin; the recipient must have it too, of the same version (UNINSTALL PLUGIN clone and install snapclone's mysql_clone.so there)"
+			: "unknown clone command");
 }
 
 /* Send the error instead of an answer; the dialogue goes on. */

@@ -67,9 +67,10 @@ static int drop_all(struct drop *d, struct sc_sql *sql, struct sc_err *err)
 		if (sc_sql_query(sql, NULL, prepare[i], err) < 0)
 			return -1;
 	}
-	if (drop_each(d, sql,
-		      "SELECT schema_name FROM information_schema.schemata WHERE schema_name NOT IN ('mysql', 'sys', 'information_schema', 'performance_schema')",
-		      "DATABASE", err) < 0)
+	if (drop_each(
+		    d, sql,
+		    "SELECT schema_name FROM information_schema.schemata WHERE schema_name NOT IN ('mysql', 'sys', 'information_schema', 'performance_schema')",
+		    "DATABASE", err) < 0)
 		return -1;
 	return drop_each(
 		d, sql,
@@ -141,8 +142,9 @@ int sc_drop_data(struct st_thd *thd, unsigned delay_s, struct sc_err *err)
 	if (rc)
 		return sc_err_sys(err, SC_ER_INTERNAL_ERROR, rc,
 				  "cannot start a thread");
-	sc_server_log(ST_LOG_WARNING,
-		      "clone: dropping this server's data first, because clone_drop_data_first is ON");
+	sc_server_log(
+		ST_LOG_WARNING,
+		"clone: dropping this server's data first, because clone_drop_data_first is ON");
 	while (!d.ended) {
 		if (sc_interrupted(thd) && !d.killed) {
 			d.killed = true;

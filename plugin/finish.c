@@ -104,8 +104,8 @@ static int repair(struct sc_sql *sql, const struct sc_end *end,
 		ST_LOG_INFO,
 		"clone: adding GTIDs of statements without an InnoDB commit: %.300s",
 		missing);
-	return query_with_sets(sql, NULL, err,
-			       "SET GLOBAL gtid_purged = '+%s'", missing);
+	return query_with_sets(sql, NULL, err, "SET GLOBAL gtid_purged = '+%s'",
+			       missing);
 }
 
 /* ---- steps --------------------------------------------------------------- */
@@ -129,10 +129,10 @@ static int sync_clone_dir(void)
 
 static int add_gtids(struct sc_sql *sql, const char *set, struct sc_err *err)
 {
-	return set && *set ? query_with_sets(sql, NULL, err,
-					     "SET GLOBAL gtid_purged = '+%s'",
-					     set) :
-			     0;
+	return set && *set
+		       ? query_with_sets(sql, NULL, err,
+					 "SET GLOBAL gtid_purged = '+%s'", set)
+		       : 0;
 }
 
 static int finish_with(struct sc_sql *sql, const struct sc_end *end,

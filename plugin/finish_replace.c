@@ -105,8 +105,8 @@ int sc_finish_reset(struct sc_sql *sql, const char *gtid_executed,
 
 static void remove_saved_binlogs(void)
 {
-	CLEANUP_CLOSE int dir = open(SC_SAVED_BINLOGS, O_RDONLY | O_DIRECTORY |
-							       O_CLOEXEC);
+	CLEANUP_CLOSE int dir =
+		open(SC_SAVED_BINLOGS, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	struct sc_err err = SC_ERR_INIT;
 
 	if (dir < 0)
@@ -164,9 +164,10 @@ static void remove_old_schemas(struct sc_sql *sql)
 		    is_schema(&schemas, de->d_name))
 			continue;
 		if (rmdir(de->d_name) < 0)
-			sc_server_log(ST_LOG_WARNING,
-				      "clone: old directory %s is not removed: %s",
-				      de->d_name, strerrordesc_np(errno));
+			sc_server_log(
+				ST_LOG_WARNING,
+				"clone: old directory %s is not removed: %s",
+				de->d_name, strerrordesc_np(errno));
 	}
 }
 
@@ -180,7 +181,8 @@ void sc_finish_cleanup(struct sc_sql *sql)
 	unlink(SC_SAVED_GTIDS);
 }
 
-/* ---- rolled back ------------------------------------------------------------------- */
+/* ---- rolled back
+ * ------------------------------------------------------------------- */
 
 /* Binary logs that nobody reset are not needed twice. */
 static int restore_gtids(struct sc_sql *sql, struct sc_err *err)
@@ -225,9 +227,10 @@ void sc_finish_rolled_back(struct sc_sql *sql)
 	if (!committed)
 		return;
 	if (restore_gtids(sql, &err) < 0) {
-		sc_server_log(ST_LOG_ERROR,
-			      "clone: the GTIDs of the old data, saved in %s, cannot be set again: %s",
-			      SC_SAVED_GTIDS, err.msg);
+		sc_server_log(
+			ST_LOG_ERROR,
+			"clone: the GTIDs of the old data, saved in %s, cannot be set again: %s",
+			SC_SAVED_GTIDS, err.msg);
 		return;
 	}
 	sc_status_set_failed(

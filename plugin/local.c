@@ -34,8 +34,7 @@ static void fill_request(const struct sc_target *target,
 }
 
 /* Until the job ended. A KILL cancels it; it then fails with 1317. */
-static int watch(struct st_thd *thd, struct sc_donor *donor,
-		 struct sc_err *err)
+static int watch(struct st_thd *thd, struct sc_donor *donor, struct sc_err *err)
 {
 	struct sc_donor_state state = { 0 };
 	bool told = false;
@@ -56,8 +55,7 @@ static int watch(struct st_thd *thd, struct sc_donor *donor,
 	}
 }
 
-static int run(struct st_thd *thd, struct sc_target *target,
-	       struct sc_err *err)
+static int run(struct st_thd *thd, struct sc_target *target, struct sc_err *err)
 {
 	struct sc_donor_request request;
 	struct sc_donor *donor;

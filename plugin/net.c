@@ -26,13 +26,12 @@ static void unmap(struct sockaddr_storage *addr, socklen_t *len)
 	*len = sizeof(four);
 }
 
-int sc_net_address(int fd, bool peer, char *buf, size_t cap,
-		   struct sc_err *err)
+int sc_net_address(int fd, bool peer, char *buf, size_t cap, struct sc_err *err)
 {
 	struct sockaddr_storage addr = { 0 };
 	socklen_t len = sizeof(addr);
-	int rc = peer ? getpeername(fd, (struct sockaddr *)&addr, &len) :
-			getsockname(fd, (struct sockaddr *)&addr, &len);
+	int rc = peer ? getpeername(fd, (struct sockaddr *)&addr, &len)
+		      : getsockname(fd, (struct sockaddr *)&addr, &len);
 
 	if (rc < 0)
 		return sc_err_sys(err, SC_ER_INTERNAL_ERROR, errno,

@@ -81,12 +81,11 @@ static int broken(struct sc_peer *peer, int nr, struct sc_err *err)
 			  why.code, why.msg);
 }
 
-static int malformed(struct sc_peer *peer, const char *what,
-		     struct sc_err *err)
+static int malformed(struct sc_peer *peer, const char *what, struct sc_err *err)
 {
 	peer->broken = true;
-	return sc_err_set(err, SC_ER_CLONE_PROTOCOL,
-			  "malformed answer to %s", what);
+	return sc_err_set(err, SC_ER_CLONE_PROTOCOL, "malformed answer to %s",
+			  what);
 }
 
 static int exchange(struct sc_peer *peer, uint8_t command, struct sc_enc *body,
@@ -170,9 +169,9 @@ int sc_peer_hello(struct sc_peer *peer, struct sc_err *err)
 	if (rc < 0)
 		return stock_donor(peer, err);
 	if (reply.code == SC_COM_ERROR)
-		return reply.error_no == SC_ER_CLONE_PROTOCOL ?
-			       stock_donor(peer, err) :
-			       donor_error(&reply, err);
+		return reply.error_no == SC_ER_CLONE_PROTOCOL
+			       ? stock_donor(peer, err)
+			       : donor_error(&reply, err);
 	dec = sc_dec_init(reply.body, reply.len);
 	if (reply.code != SC_COM_DATA || sc_com_get_hello(&dec, &theirs) < 0)
 		return malformed(peer, "HELLO", err);
@@ -206,8 +205,8 @@ int sc_peer_start(struct sc_peer *peer, const struct sc_com_start *start,
 	struct sc_dec dec;
 
 	sc_com_put_start(&enc, start);
-	return command(peer, SC_COM_START, "START", &enc, SC_COM_COMPLETE,
-		       &dec, err);
+	return command(peer, SC_COM_START, "START", &enc, SC_COM_COMPLETE, &dec,
+		       err);
 }
 
 int sc_peer_poll(struct sc_peer *peer, struct sc_com_state *ret,

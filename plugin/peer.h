@@ -14,10 +14,10 @@
 
 struct sc_peer {
 	struct st_thd *thd;
-	struct st_mysql *conn; /* NULL: not connected */
-	int fd;                /* its socket, for addresses only */
-	bool tls;              /* the connection is encrypted */
-	bool broken;           /* no answer can be expected any more */
+	struct st_mysql *conn;	  /* NULL: not connected */
+	int fd;			  /* its socket, for addresses only */
+	bool tls;		  /* the connection is encrypted */
+	bool broken;		  /* no answer can be expected any more */
 	struct st_net_server net; /* lent to the connection when compressed */
 };
 

@@ -71,8 +71,7 @@ static int plugin_init(void *plugin)
 	struct sc_err err = SC_ERR_INIT;
 
 	if (init_steps(plugin, &err) == 0) {
-		sc_server_log(ST_LOG_INFO, "snapclone %s is ready",
-			      SC_VERSION);
+		sc_server_log(ST_LOG_INFO, "snapclone %s is ready", SC_VERSION);
 		return 0;
 	}
 	sc_server_log(ST_LOG_ERROR,

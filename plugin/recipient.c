@@ -54,9 +54,9 @@ static int compare_servers(struct sc_recipient *r, struct sc_err *err)
 		return -1;
 	if (!r->in_place)
 		return 0;
-	return check_loopback(r, err) < 0 ?
-		       -1 :
-		       sc_recipient_check_in_place(&r->own, &theirs, err);
+	return check_loopback(r, err) < 0
+		       ? -1
+		       : sc_recipient_check_in_place(&r->own, &theirs, err);
 }
 
 /* Encrypted as the connection is, unless the statement says else. */
@@ -68,13 +68,12 @@ static int decide_tls(struct sc_recipient *r, bool *ret, struct sc_err *err)
 			"the connection to the donor has no TLS, which REQUIRE SSL asks for");
 	*ret = r->ssl_mode != ST_SSL_DISABLED && r->peer.tls;
 	if (!*ret)
-		sc_server_log(
-			ST_LOG_WARNING,
-			"clone from %s receives its data unencrypted: %s",
-			r->donor,
-			r->ssl_mode == ST_SSL_DISABLED ?
-				"REQUIRE NO SSL was given" :
-				"the donor offers no TLS");
+		sc_server_log(ST_LOG_WARNING,
+			      "clone from %s receives its data unencrypted: %s",
+			      r->donor,
+			      r->ssl_mode == ST_SSL_DISABLED
+				      ? "REQUIRE NO SSL was given"
+				      : "the donor offers no TLS");
 	return 0;
 }
 
@@ -97,7 +96,8 @@ static int start_donor(struct sc_recipient *r, bool tls, struct sc_err *err)
 static int await_ready(struct sc_recipient *r, struct sc_err *err)
 {
 	while (r->state.phase != SC_DONOR_READY) {
-		if (sc_recipient_check_killed(r, err) < 0 || sc_recipient_poll(r) < 0)
+		if (sc_recipient_check_killed(r, err) < 0 ||
+		    sc_recipient_poll(r) < 0)
 			return -1;
 		if (r->state.phase > SC_DONOR_READY)
 			return sc_err_set(err, SC_ER_CLONE_PROTOCOL,
@@ -143,7 +143,8 @@ static int send_start(struct sc_recipient *r, bool tls, struct sc_err *err)
 static int copy(struct sc_recipient *r, struct sc_err *err)
 {
 	while (!r->done && !r->staged) {
-		if (sc_recipient_check_killed(r, err) < 0 || sc_recipient_hear(r) < 0 ||
+		if (sc_recipient_check_killed(r, err) < 0 ||
+		    sc_recipient_hear(r) < 0 ||
 		    (!r->done && sc_recipient_poll(r) < 0))
 			return -1;
 	}
@@ -170,8 +171,8 @@ static int prepare_in_place(struct sc_recipient *r, struct sc_err *err)
 static int prepare(struct sc_recipient *r, const char *data_dir,
 		   struct sc_err *err)
 {
-	if (r->in_place ? prepare_in_place(r, err) < 0 :
-			  sc_target_make(&r->target, data_dir, err) < 0)
+	if (r->in_place ? prepare_in_place(r, err) < 0
+			: sc_target_make(&r->target, data_dir, err) < 0)
 		return -1;
 	r->target_made = !r->in_place;
 	r->link_open = true;
@@ -191,8 +192,9 @@ static int run(struct sc_recipient *r, const char *data_dir, struct sc_err *err)
 	bool tls = false;
 
 	if (agree(r, &tls, err) < 0 || prepare(r, data_dir, err) < 0 ||
-	    drop_data(r, err) < 0 || start_donor(r, tls, err) < 0 || await_ready(r, err) < 0 ||
-	    send_start(r, tls, err) < 0 || copy(r, err) < 0)
+	    drop_data(r, err) < 0 || start_donor(r, tls, err) < 0 ||
+	    await_ready(r, err) < 0 || send_start(r, tls, err) < 0 ||
+	    copy(r, err) < 0)
 		return -1;
 	return r->in_place ? sc_recipient_replace(r, err) : 0;
 }
@@ -217,8 +219,7 @@ static int clone_to(struct sc_recipient *r, const char *host, unsigned port,
 }
 
 /* The record of a clone that ended: in place it goes on after the restart. */
-static void end_status(struct sc_recipient *r, int rc,
-		       const struct sc_err *err)
+static void end_status(struct sc_recipient *r, int rc, const struct sc_err *err)
 {
 	if (rc == 0 && r->in_place)
 		sc_status_restarting();

@@ -25,12 +25,12 @@ struct sc_recipient {
 	char donor_uuid[SC_UUID_LEN + 1];
 	struct sc_com_state state; /* of the donor, last polled */
 	uint64_t polled_ms;
-	bool in_place;    /* without DATA DIRECTORY */
+	bool in_place;		    /* without DATA DIRECTORY */
 	struct sc_replace *replace; /* in place, during the commit */
-	bool started;     /* the daemon has a job */
-	bool staged;      /* in place: everything is there and checked */
-	bool prepared;    /* in place: the lists are written */
-	bool done;        /* the daemon's DONE came */
+	bool started;		    /* the daemon has a job */
+	bool staged;	  /* in place: everything is there and checked */
+	bool prepared;	  /* in place: the lists are written */
+	bool done;	  /* the daemon's DONE came */
 	bool daemon_gone; /* its ERROR came, or its socket closed */
 	struct sc_err daemon_err, donor_err;
 };

@@ -36,8 +36,8 @@ static int check_directory(const char *variable, const char *datadir,
 	char *real, *own;
 	bool same;
 
-	if (sc_server_variable(variable, value, sizeof(value)) < 0 ||
-	    !*value || !strcmp(value, ".") || !strcmp(value, "./"))
+	if (sc_server_variable(variable, value, sizeof(value)) < 0 || !*value ||
+	    !strcmp(value, ".") || !strcmp(value, "./"))
 		return 0;
 	real = realpath(value, NULL);
 	own = realpath(datadir, NULL);
@@ -74,10 +74,10 @@ int sc_recipient_check_in_place(const struct sc_com_config *own,
 				const struct sc_com_config *donor,
 				struct sc_err *err)
 {
-	static const char *const variables[] = {
-		"innodb_data_home_dir", "innodb_undo_directory",
-		"innodb_log_group_home_dir", "innodb_doublewrite_dir"
-	};
+	static const char *const variables[] = { "innodb_data_home_dir",
+						 "innodb_undo_directory",
+						 "innodb_log_group_home_dir",
+						 "innodb_doublewrite_dir" };
 
 	for (size_t i = 0; i < sizeof(variables) / sizeof(*variables); i++) {
 		if (check_directory(variables[i], ".", err) < 0)
@@ -89,8 +89,7 @@ int sc_recipient_check_in_place(const struct sc_com_config *own,
 /* One look at everybody while something is waited for. */
 static int look(struct sc_recipient *r, struct sc_err *err)
 {
-	if (sc_recipient_check_killed(r, err) < 0 ||
-	    sc_recipient_hear(r) < 0)
+	if (sc_recipient_check_killed(r, err) < 0 || sc_recipient_hear(r) < 0)
 		return -1;
 	return 0;
 }

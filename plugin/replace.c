@@ -151,8 +151,7 @@ int sc_replace_await(struct sc_replace *r, unsigned timeout_ms,
 	return -1;
 }
 
-static void give_verdict(struct sc_replace *r,
-			 enum sc_replace_verdict verdict)
+static void give_verdict(struct sc_replace *r, enum sc_replace_verdict verdict)
 {
 	SC_LOCK_SCOPE(&r->lock);
 

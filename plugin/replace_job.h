@@ -14,9 +14,9 @@ struct sc_replace {
 	pthread_t thread;
 	struct sc_killer killer;
 	/* The thread's own: */
-	size_t reached; /* steps begun */
+	size_t reached;			 /* steps begun */
 	bool read_only, super_read_only; /* as they were */
-	struct sc_rows channels; /* name, receiver ran, applier ran */
+	struct sc_rows channels;	 /* name, receiver ran, applier ran */
 
 	pthread_mutex_t lock; /* what follows */
 	pthread_cond_t changed;

@@ -57,10 +57,9 @@ static int step_read_only(struct sc_replace *r, struct sc_sql *sql,
 {
 	CLEANUP_ROWS struct sc_rows rows = { 0 };
 
-	if (sc_sql_query(
-		    sql, &rows,
-		    "SELECT @@GLOBAL.read_only, @@GLOBAL.super_read_only",
-		    err) < 0)
+	if (sc_sql_query(sql, &rows,
+			 "SELECT @@GLOBAL.read_only, @@GLOBAL.super_read_only",
+			 err) < 0)
 		return -1;
 	r->read_only = is_on(&rows, 0);
 	r->super_read_only = is_on(&rows, 1);
@@ -75,8 +74,8 @@ static int undo_read_only(struct sc_replace *r, struct sc_sql *sql,
 	if (sc_sql_query(sql, NULL, "SET GLOBAL super_read_only = OFF", err) <
 	    0)
 		return -1;
-	return r->read_only ? 0 :
-			      sc_sql_query(sql, NULL,
+	return r->read_only ? 0
+			    : sc_sql_query(sql, NULL,
 					   "SET GLOBAL read_only = OFF", err);
 }
 
@@ -125,7 +124,8 @@ static int undo_stop_replica(struct sc_replace *r, struct sc_sql *sql,
 	return rc;
 }
 
-/* ---- what a rollback at start-up needs -------------------------------------------- */
+/* ---- what a rollback at start-up needs
+ * -------------------------------------------- */
 
 static int write_clone_file(const char *path, const char *text,
 			    struct sc_err *err)
@@ -170,15 +170,15 @@ static int undo_save_gtids(struct sc_replace *r, struct sc_sql *sql,
 
 static int remove_saved_binlogs(struct sc_err *err)
 {
-	CLEANUP_CLOSE int dir = open(SC_SAVED_BINLOGS, O_RDONLY | O_DIRECTORY |
-							       O_CLOEXEC);
+	CLEANUP_CLOSE int dir =
+		open(SC_SAVED_BINLOGS, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 
 	if (dir < 0)
 		return errno == ENOENT ? 0 : sys_failed(SC_SAVED_BINLOGS, err);
 	if (sc_tree_remove(dir, err) < 0)
 		return -1;
-	return rmdir(SC_SAVED_BINLOGS) < 0 ? sys_failed(SC_SAVED_BINLOGS, err) :
-					     0;
+	return rmdir(SC_SAVED_BINLOGS) < 0 ? sys_failed(SC_SAVED_BINLOGS, err)
+					   : 0;
 }
 
 /* Keep one binary log, or its index, under a second name. */
@@ -268,8 +268,8 @@ void sc_replace_reset(struct sc_sql *sql)
 	struct sc_err err = SC_ERR_INIT;
 
 	sc_step_done("replace", "committed");
-	if (sql && sc_sql_query(sql, NULL, "RESET BINARY LOGS AND GTIDS",
-				&err) == 0) {
+	if (sql &&
+	    sc_sql_query(sql, NULL, "RESET BINARY LOGS AND GTIDS", &err) == 0) {
 		sc_step_done("replace", "reset");
 		unlink(SC_RESET_PENDING);
 		return;

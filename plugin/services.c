@@ -117,8 +117,8 @@ static int find_protocol(struct sc_err *err)
 	return sc_err_set(
 		err, SC_ER_INTERNAL_ERROR,
 		"the server's service clone_protocol has an unknown layout (%s); " USE_STOCK,
-		connect ? "mysql_clone_connect is in none of its slots" :
-			  "mysql_clone_connect is not exported");
+		connect ? "mysql_clone_connect is in none of its slots"
+			: "mysql_clone_connect is not exported");
 }
 
 static int find_symbols(struct sc_err *err)
@@ -138,11 +138,10 @@ static int find_symbols(struct sc_err *err)
 	memcpy(&sc_server.is_connected, &connected, sizeof(connected));
 	if (grants && cipher)
 		return 0;
-	return sc_err_set(
-		err, SC_ER_INTERNAL_ERROR,
-		"the server does not export %s; " USE_STOCK,
-		grants ? "mysql_get_ssl_cipher" :
-			 "Security_context::skip_grants");
+	return sc_err_set(err, SC_ER_INTERNAL_ERROR,
+			  "the server does not export %s; " USE_STOCK,
+			  grants ? "mysql_get_ssl_cipher"
+				 : "Security_context::skip_grants");
 }
 
 int sc_services_acquire(void *plugin, struct sc_err *err)
@@ -152,8 +151,9 @@ int sc_services_acquire(void *plugin, struct sc_err *err)
 	sc_server.plugin = plugin;
 	sc_server.registry = source->acquire();
 	if (!sc_server.registry)
-		return sc_err_set(err, SC_ER_INTERNAL_ERROR,
-				  "the server has no service registry; " USE_STOCK);
+		return sc_err_set(
+			err, SC_ER_INTERNAL_ERROR,
+			"the server has no service registry; " USE_STOCK);
 	if (acquire_all(err) < 0 || find_protocol(err) < 0 ||
 	    find_symbols(err) < 0) {
 		sc_services_release();

@@ -94,7 +94,8 @@ int sc_sql_query(struct sc_sql *sql, struct sc_rows *rows, const char *query,
 	data.query.query = query;
 	data.query.length = (unsigned)strlen(query);
 	rc = sc_command_service()->run(sql->session, ST_COM_QUERY, &data, NULL,
-				       &sc_sql_callbacks, ST_TEXT_PROTOCOL, &res);
+				       &sc_sql_callbacks, ST_TEXT_PROTOCOL,
+				       &res);
 	if (res.error)
 		return sc_err_set(err, (int)res.error, "%s", res.text);
 	if (rc)
@@ -133,8 +134,9 @@ int sc_sql_lock_backup(struct sc_sql *sql, unsigned timeout_s,
 	if (!sc_server.backup_lock->acquire(thd, 0, timeout_s))
 		return 0;
 	if (!sc_raised(thd, err))
-		sc_err_set(err, SC_ER_LOCK_WAIT_TIMEOUT,
-			   "Lock wait timeout exceeded; try restarting transaction");
+		sc_err_set(
+			err, SC_ER_LOCK_WAIT_TIMEOUT,
+			"Lock wait timeout exceeded; try restarting transaction");
 	return -1;
 }
 
@@ -162,13 +164,14 @@ int sc_sql_u64(struct sc_sql *sql, const char *query, unsigned long long *ret,
 	return 0;
 }
 
-int sc_sql_status(struct sc_sql *sql, const char *name,
-		  unsigned long long *ret, struct sc_err *err)
+int sc_sql_status(struct sc_sql *sql, const char *name, unsigned long long *ret,
+		  struct sc_err *err)
 {
 	char query[256];
 
-	snprintf(query, sizeof(query),
-		 "SELECT variable_value FROM performance_schema.global_status WHERE variable_name = '%s'",
-		 name);
+	snprintf(
+		query, sizeof(query),
+		"SELECT variable_value FROM performance_schema.global_status WHERE variable_name = '%s'",
+		name);
 	return sc_sql_u64(sql, query, ret, err);
 }

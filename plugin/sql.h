@@ -66,7 +66,7 @@ void sc_sql_unlock_backup(struct sc_sql *sql);
 int sc_sql_u64(struct sc_sql *sql, const char *query, unsigned long long *ret,
 	       struct sc_err *err);
 /* A server status variable (SHOW GLOBAL STATUS) as a number. */
-int sc_sql_status(struct sc_sql *sql, const char *name,
-		  unsigned long long *ret, struct sc_err *err);
+int sc_sql_status(struct sc_sql *sql, const char *name, unsigned long long *ret,
+		  struct sc_err *err);
 
 #endif

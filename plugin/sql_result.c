@@ -122,8 +122,8 @@ static int on_integer(void *ctx, long long v)
 
 static int on_longlong(void *ctx, long long v, unsigned is_unsigned)
 {
-	return is_unsigned ? add_format(ctx, "%llu", (unsigned long long)v) :
-			     on_integer(ctx, v);
+	return is_unsigned ? add_format(ctx, "%llu", (unsigned long long)v)
+			   : on_integer(ctx, v);
 }
 
 /* The binary forms do not come with the text protocol we ask for. */

@@ -12,7 +12,7 @@
 /* What one statement gave; the callbacks' context. */
 struct sc_sql_result {
 	struct sc_rows *rows; /* NULL: not wanted */
-	unsigned error;       /* 0: none */
+	unsigned error;	      /* 0: none */
 	char text[512];
 };
 

@@ -13,7 +13,7 @@
 
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static struct sc_status record; /* under lock */
-static bool running;            /* under lock */
+static bool running;		/* under lock */
 static struct {
 	uint64_t at_us, data, network;
 } speed_from; /* under lock */

@@ -22,7 +22,7 @@
 struct sc_stage_row {
 	uint32_t state; /* enum sc_state */
 	uint32_t threads;
-	uint64_t begin_us, end_us; /* wall clock, 0 = NULL */
+	uint64_t begin_us, end_us;	  /* wall clock, 0 = NULL */
 	uint64_t estimate, data, network; /* bytes */
 };
 

@@ -135,9 +135,9 @@ void sc_status_print_progress(FILE *out, const struct sc_status *st)
 	for (int i = SC_STAGE_NONE + 1; i < SC_STAGE_COUNT; i++) {
 		const struct sc_stage_row *row = &st->stages[i];
 		/* What a crash would leave unfinished is a failed stage. */
-		uint32_t state = row->state == SC_STATE_IN_PROGRESS ?
-					 SC_STATE_FAILED :
-					 row->state;
+		uint32_t state = row->state == SC_STATE_IN_PROGRESS
+					 ? SC_STATE_FAILED
+					 : row->state;
 
 		fprintf(out,
 			"%" PRIu32 " %" PRIu32 " %" PRIu64 " %" PRIu64
@@ -201,9 +201,10 @@ void sc_status_parse_recovery(FILE *in, struct sc_status *st)
 	st->end_us = end;
 	st->state = end ? SC_STATE_COMPLETED : SC_STATE_FAILED;
 	st->error_no = end ? 0 : SC_ER_INTERNAL_ERROR;
-	snprintf(st->error_text, sizeof(st->error_text), "%s",
-		 end ? "" :
-		       "Recovery failed. Please Retry Clone. For details, look into server error log.");
+	snprintf(
+		st->error_text, sizeof(st->error_text), "%s",
+		end ? ""
+		    : "Recovery failed. Please Retry Clone. For details, look into server error log.");
 }
 
 static FILE *open_file(int dir, const char *name, int flags)

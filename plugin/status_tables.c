@@ -81,7 +81,8 @@ static int next_row(struct cursor *cursor, uint32_t rows)
 
 static void put_int(struct st_field *field, uint32_t v)
 {
-	sc_server.pfs_int->set_unsigned(field, (struct st_pfs_uint){ v, false });
+	sc_server.pfs_int->set_unsigned(field,
+					(struct st_pfs_uint){ v, false });
 }
 
 static void put_bigint(struct st_field *field, uint64_t v)
@@ -123,18 +124,42 @@ static int status_column(void *table, struct st_field *field, unsigned index)
 	const struct sc_status *st = &((struct cursor *)table)->data;
 
 	switch (index) {
-	case 0: put_int(field, st->id); break;
-	case 1: put_int(field, st->pid); break;
-	case 2: put_char(field, sc_state_name(st->state)); break;
-	case 3: put_time(field, st->begin_us); break;
-	case 4: put_time(field, st->end_us); break;
-	case 5: put_varchar(field, st->source); break;
-	case 6: put_varchar(field, st->destination); break;
-	case 7: put_int(field, st->error_no); break;
-	case 8: put_varchar(field, st->error_text); break;
-	case 9: put_varchar(field, st->binlog_file); break;
-	case 10: put_bigint(field, st->binlog_position); break;
-	case 11: put_text(field, st->gtid_executed); break;
+	case 0:
+		put_int(field, st->id);
+		break;
+	case 1:
+		put_int(field, st->pid);
+		break;
+	case 2:
+		put_char(field, sc_state_name(st->state));
+		break;
+	case 3:
+		put_time(field, st->begin_us);
+		break;
+	case 4:
+		put_time(field, st->end_us);
+		break;
+	case 5:
+		put_varchar(field, st->source);
+		break;
+	case 6:
+		put_varchar(field, st->destination);
+		break;
+	case 7:
+		put_int(field, st->error_no);
+		break;
+	case 8:
+		put_varchar(field, st->error_text);
+		break;
+	case 9:
+		put_varchar(field, st->binlog_file);
+		break;
+	case 10:
+		put_bigint(field, st->binlog_position);
+		break;
+	case 11:
+		put_text(field, st->gtid_executed);
+		break;
 	}
 	return 0;
 }
@@ -167,17 +192,39 @@ static int progress_column(void *table, struct st_field *field, unsigned index)
 	bool active = row->state == SC_STATE_IN_PROGRESS;
 
 	switch (index) {
-	case 0: put_int(field, st->id); break;
-	case 1: put_char(field, sc_stage_name(stage)); break;
-	case 2: put_char(field, sc_state_name(row->state)); break;
-	case 3: put_time(field, row->begin_us); break;
-	case 4: put_time(field, row->end_us); break;
-	case 5: put_int(field, row->threads); break;
-	case 6: put_bigint(field, row->estimate); break;
-	case 7: put_bigint(field, row->data); break;
-	case 8: put_bigint(field, row->network); break;
-	case 9: put_int(field, active ? st->data_speed : 0); break;
-	case 10: put_int(field, active ? st->network_speed : 0); break;
+	case 0:
+		put_int(field, st->id);
+		break;
+	case 1:
+		put_char(field, sc_stage_name(stage));
+		break;
+	case 2:
+		put_char(field, sc_state_name(row->state));
+		break;
+	case 3:
+		put_time(field, row->begin_us);
+		break;
+	case 4:
+		put_time(field, row->end_us);
+		break;
+	case 5:
+		put_int(field, row->threads);
+		break;
+	case 6:
+		put_bigint(field, row->estimate);
+		break;
+	case 7:
+		put_bigint(field, row->data);
+		break;
+	case 8:
+		put_bigint(field, row->network);
+		break;
+	case 9:
+		put_int(field, active ? st->data_speed : 0);
+		break;
+	case 10:
+		put_int(field, active ? st->network_speed : 0);
+		break;
 	}
 	return 0;
 }

@@ -25,20 +25,26 @@ static int check_donor_list(struct st_thd *thd, struct st_var *var, void *save,
 	static struct st_var_uint var_##name_ = {                              \
 		{ ST_VAR_INT | ST_VAR_UNSIGNED | ST_VAR_RQCMDARG, #name_,      \
 		  comment_, NULL, NULL },                                      \
-		&sc_settings.name_, def_, min_, max_, block_                   \
+		&sc_settings.name_,                                            \
+		def_,                                                          \
+		min_,                                                          \
+		max_,                                                          \
+		block_                                                         \
 	}
 
 #define VAR_BOOL(name_, comment_, def_)                                        \
 	static struct st_var_bool var_##name_ = {                              \
 		{ ST_VAR_BOOL | ST_VAR_NOCMDARG, #name_, comment_, NULL,       \
 		  NULL },                                                      \
-		&sc_settings.name_, def_                                       \
+		&sc_settings.name_,                                            \
+		def_                                                           \
 	}
 
 #define VAR_STR(name_, flags_, comment_, check_, value_, def_)                 \
 	static struct st_var_str var_##name_ = {                               \
 		{ ST_VAR_STR | (flags_), #name_, comment_, check_, NULL },     \
-		&(value_), def_                                                \
+		&(value_),                                                     \
+		def_                                                           \
 	}
 
 #define STOCK_STR (ST_VAR_OPCMDARG | ST_VAR_MEMALLOC)
@@ -52,10 +58,10 @@ VAR_UINT(ddl_timeout, "Time in seconds to wait for DDL lock", 300, 0,
 VAR_UINT(max_concurrency, "Maximum number of concurrent threads for clone", 16,
 	 1, 128, 1);
 VAR_UINT(max_network_bandwidth,
-	 "Maximum network bandwidth for clone in MiB/sec", 0, 0, 1024 * 1024, 1);
-VAR_UINT(max_data_bandwidth,
-	 "Maximum File data bandwidth for clone in MiB/sec", 0, 0, 1024 * 1024,
+	 "Maximum network bandwidth for clone in MiB/sec", 0, 0, 1024 * 1024,
 	 1);
+VAR_UINT(max_data_bandwidth, "Maximum File data bandwidth for clone in MiB/sec",
+	 0, 0, 1024 * 1024, 1);
 VAR_BOOL(enable_compression, "If compression is done at network", false);
 VAR_BOOL(autotune_concurrency, "If concurrency is automatically tuned", true);
 VAR_STR(valid_donor_list, STOCK_STR,
@@ -67,14 +73,16 @@ VAR_STR(ssl_cert, STOCK_STR, "SSL path name of the public key certificate file",
 	NULL, ssl_cert, NULL);
 VAR_STR(ssl_ca, STOCK_STR, "SSL path name for Certificate Authority (CA) file",
 	NULL, ssl_ca, NULL);
-VAR_UINT(donor_timeout_after_network_failure,
-	 "Time in minutes up to which donor allows recipient to re-connect and restart cloning after network failure.",
-	 5, 0, 30, 1);
+VAR_UINT(
+	donor_timeout_after_network_failure,
+	"Time in minutes up to which donor allows recipient to re-connect and restart cloning after network failure.",
+	5, 0, 30, 1);
 VAR_UINT(delay_after_data_drop, "Time in seconds to wait after removing data.",
 	 0, 0, 60 * 60, 1);
-VAR_BOOL(drop_data_first,
-	 "If CLONE INSTANCE without DATA DIRECTORY drops the recipient's data before it copies, instead of keeping it until the clone is complete",
-	 false);
+VAR_BOOL(
+	drop_data_first,
+	"If CLONE INSTANCE without DATA DIRECTORY drops the recipient's data before it copies, instead of keeping it until the clone is complete",
+	false);
 VAR_STR(daemon_socket, FIXED_STR,
 	"Unix socket of the snapcloned service, or AUTO: the service if it runs, else a daemon of our own",
 	NULL, sc_settings.daemon_socket, (char *)SC_DAEMON_SOCKET_AUTO);
@@ -121,8 +129,9 @@ static int check_donor_list(struct st_thd *thd, struct st_var *var, void *save,
 		return 0;
 	list = NULL;
 	memcpy(save, &list, sizeof(list));
-	sc_err_set(&err, SC_ER_CLONE_SYS_CONFIG,
-		   "Invalid Format. Please enter \"<hostname1>:<port1>,...\"' with no extra space");
+	sc_err_set(
+		&err, SC_ER_CLONE_SYS_CONFIG,
+		"Invalid Format. Please enter \"<hostname1>:<port1>,...\"' with no extra space");
 	return sc_raise(&err);
 }
 
@@ -130,13 +139,14 @@ int sc_donor_check_valid(const char *host, unsigned port, struct sc_err *err)
 {
 	char list[8192];
 
-	if (sc_server_variable("clone_valid_donor_list", list,
-			       sizeof(list)) < 0)
+	if (sc_server_variable("clone_valid_donor_list", list, sizeof(list)) <
+	    0)
 		return sc_err_set(err, SC_ER_CLONE_SYS_CONFIG,
 				  "clone_valid_donor_list is too long");
 	if (sc_donor_list_find(list, host, port) > 0)
 		return 0;
-	return sc_err_set(err, SC_ER_CLONE_SYS_CONFIG,
-			  "%.255s:%u is not found in clone_valid_donor_list: %.200s",
-			  host, port, list);
+	return sc_err_set(
+		err, SC_ER_CLONE_SYS_CONFIG,
+		"%.255s:%u is not found in clone_valid_donor_list: %.200s",
+		host, port, list);
 }

@@ -19,13 +19,13 @@
 /* The numbers are written by mysqld under its own lock and read by us without
  * it: each is one word, and a clone takes what it sees when it starts. */
 struct sc_settings {
-	unsigned buffer_size;   /* bytes read ahead per stream */
-	unsigned ddl_timeout;   /* s */
+	unsigned buffer_size; /* bytes read ahead per stream */
+	unsigned ddl_timeout; /* s */
 	unsigned max_concurrency;
-	unsigned max_network_bandwidth; /* MiB/s, 0 = no limit */
-	unsigned max_data_bandwidth;    /* MiB/s, 0 = no limit */
+	unsigned max_network_bandwidth;		      /* MiB/s, 0 = no limit */
+	unsigned max_data_bandwidth;		      /* MiB/s, 0 = no limit */
 	unsigned donor_timeout_after_network_failure; /* min */
-	unsigned delay_after_data_drop; /* s */
+	unsigned delay_after_data_drop;		      /* s */
 	bool block_ddl;
 	bool enable_compression;
 	bool autotune_concurrency;

@@ -84,8 +84,7 @@ static void unmake_dirs(struct sc_target *target)
 static int open_both(struct sc_target *target)
 {
 	const int flags = O_RDONLY | O_DIRECTORY | O_CLOEXEC;
-	char *base = target->path + strlen(target->path) -
-		     strlen(target->name);
+	char *base = target->path + strlen(target->path) - strlen(target->name);
 	char saved = *base;
 
 	*base = '\0';
@@ -93,8 +92,8 @@ static int open_both(struct sc_target *target)
 	*base = saved;
 	if (target->parent_fd < 0)
 		return errno;
-	target->fd = openat(target->parent_fd, target->name,
-			    flags | O_NOFOLLOW);
+	target->fd =
+		openat(target->parent_fd, target->name, flags | O_NOFOLLOW);
 	return target->fd < 0 ? errno : 0;
 }
 

@@ -11,9 +11,9 @@
 
 struct sc_target {
 	char path[4096]; /* absolute, without '/' at its end */
-	char name[256];  /* last component */
+	char name[256];	 /* last component */
 	int fd, parent_fd;
-	unsigned made;   /* directories made: the target and parents */
+	unsigned made; /* directories made: the target and parents */
 };
 
 /*

@@ -29,8 +29,7 @@ static int connect_to(const struct sockaddr_un *sa, socklen_t len)
 {
 	int sock = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
 
-	if (sock >= 0 &&
-	    connect(sock, (const struct sockaddr *)sa, len) < 0) {
+	if (sock >= 0 && connect(sock, (const struct sockaddr *)sa, len) < 0) {
 		int saved = errno;
 
 		close(sock);
@@ -115,7 +114,8 @@ static int ask_service(const char *path, bool required, struct sc_err *err)
 
 	snprintf(sa.sun_path, sizeof(sa.sun_path), "%s", path);
 	sock = connect_to(&sa, sizeof(sa));
-	if (sock < 0 && (required || (errno != ENOENT && errno != ECONNREFUSED)))
+	if (sock < 0 &&
+	    (required || (errno != ENOENT && errno != ECONNREFUSED)))
 		return sc_err_sys(err, SC_ER_INTERNAL_ERROR, errno,
 				  "cannot connect to snapcloned at %s", path);
 	if (sock < 0)
@@ -132,8 +132,9 @@ static int ask_embedded(const char *name, struct sc_err *err)
 	size_t len = SC_MIN(strlen(name), sizeof(sa.sun_path) - 1);
 
 	memcpy(sa.sun_path + 1, name, len);
-	sock = connect_to(&sa, (socklen_t)(offsetof(struct sockaddr_un,
-						    sun_path) + 1 + len));
+	sock = connect_to(
+		&sa,
+		(socklen_t)(offsetof(struct sockaddr_un, sun_path) + 1 + len));
 	/* It ended since the list was read, or belongs to another user. */
 	if (sock < 0)
 		return 0;
@@ -210,8 +211,8 @@ int sc_cmd_status(int argc, char **argv)
 			path = argv[i] + 9;
 			named = true;
 		} else {
-			return usage(!strcmp(argv[i], "--help") ? stdout :
-								  stderr);
+			return usage(!strcmp(argv[i], "--help") ? stdout
+								: stderr);
 		}
 	}
 	do {

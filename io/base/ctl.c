@@ -12,7 +12,7 @@ const char *sc_stage_name(unsigned stage)
 {
 	/* Source: plugin/clone/src/clone_status.cc, init_state_names(). */
 	static const char *const names[SC_STAGE_COUNT] = {
-		"None",      "DROP DATA", "FILE COPY", "PAGE COPY",
+		"None",	     "DROP DATA", "FILE COPY", "PAGE COPY",
 		"REDO COPY", "FILE SYNC", "RESTART",   "RECOVERY"
 	};
 
@@ -107,9 +107,8 @@ int sc_ctl_get_donor_start(struct sc_dec *dec, struct sc_ctl_donor_start *ret)
 	sc_dec_str(dec, ret->donor_uuid, sizeof(ret->donor_uuid));
 	sc_dec_str(dec, ret->data_file_path, sizeof(ret->data_file_path));
 	sc_dec_str(dec, ret->target_name, sizeof(ret->target_name));
-	if (tls > 1 || local > 1 || autotune > 1 ||
-	    !streams_ok(ret->streams) || !buffer_ok(ret->buffer_size) ||
-	    !page_size_ok(ret->page_size) ||
+	if (tls > 1 || local > 1 || autotune > 1 || !streams_ok(ret->streams) ||
+	    !buffer_ok(ret->buffer_size) || !page_size_ok(ret->page_size) ||
 	    (ret->local && !name_ok(ret->target_name)))
 		return -1;
 	return sc_dec_end(dec);
@@ -207,8 +206,8 @@ int sc_ctl_get_recipient_start(struct sc_dec *dec,
 	sc_dec_str(dec, ret->address, sizeof(ret->address));
 	sc_dec_str(dec, ret->peer, sizeof(ret->peer));
 	sc_dec_str(dec, ret->target_name, sizeof(ret->target_name));
-	if (tls > 1 || in_place > 1 || autotune > 1 || !streams_ok(ret->streams) ||
-	    !page_size_ok(ret->page_size) ||
+	if (tls > 1 || in_place > 1 || autotune > 1 ||
+	    !streams_ok(ret->streams) || !page_size_ok(ret->page_size) ||
 	    ret->in_place == name_ok(ret->target_name))
 		return -1;
 	return sc_dec_end(dec);

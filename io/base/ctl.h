@@ -27,7 +27,8 @@
 #define SC_CTL_MAX_FDS 8
 #define SC_CTL_MAX_BODY (16u << 20) /* GTID sets can be megabytes */
 
-/* Where a service listens, unless clone_daemon_socket or the config says else. */
+/* Where a service listens, unless clone_daemon_socket or the config says else.
+ */
 #define SC_SERVICE_SOCKET "/run/snapclone/snapcloned.sock"
 /* Abstract socket of an embedded daemon: this prefix and its pid. */
 #define SC_EMBEDDED_SOCKET_PREFIX "snapclone/embedded-"
@@ -38,32 +39,36 @@
 #define SC_MAX_STREAMS 128
 
 enum sc_ctl_type {
-	SC_CTL_HELLO = 1,       /* both ways: struct sc_ctl_hello */
-	SC_CTL_DONOR_START = 2, /* plugin: struct sc_ctl_donor_start, descriptors */
+	SC_CTL_HELLO = 1, /* both ways: struct sc_ctl_hello */
+	SC_CTL_DONOR_START =
+		2, /* plugin: struct sc_ctl_donor_start, descriptors */
 	SC_CTL_DONOR_READY = 3, /* daemon: struct sc_ctl_donor_ready */
-	SC_CTL_FOLLOWED = 4,    /* daemon: u64 LSN up to which redo was read */
-	SC_CTL_COPIED = 5,      /* daemon: base files sent, seal now; no body */
-	SC_CTL_SEAL = 6,        /* plugin: struct sc_ctl_seal */
-	SC_CTL_SEALED = 7,      /* daemon: sizes taken, the lock may go; no body */
-	SC_CTL_REDO_DONE = 8,   /* daemon: followed >= E, consumer may go; no body */
+	SC_CTL_FOLLOWED = 4,	/* daemon: u64 LSN up to which redo was read */
+	SC_CTL_COPIED = 5,	/* daemon: base files sent, seal now; no body */
+	SC_CTL_SEAL = 6,	/* plugin: struct sc_ctl_seal */
+	SC_CTL_SEALED = 7, /* daemon: sizes taken, the lock may go; no body */
+	SC_CTL_REDO_DONE =
+		8, /* daemon: followed >= E, consumer may go; no body */
 	SC_CTL_RECIPIENT_START = 9, /* plugin: struct sc_ctl_recipient_start */
-	SC_CTL_PROGRESS = 10,   /* daemon: struct sc_ctl_progress */
-	SC_CTL_DONE = 11,       /* daemon: struct sc_ctl_done; the job succeeded */
-	SC_CTL_ERROR = 12,      /* daemon: struct sc_ctl_error; the job failed and
-				   everything it made is undone */
-	SC_CTL_CANCEL = 13,     /* plugin: end the job; answered by ERROR 1317 */
-	SC_CTL_LOG = 14,        /* embedded daemon: u8 level, string */
-	SC_CTL_STATUS = 15,     /* CLI: no body */
-	SC_CTL_STATUS_REPLY = 16, /* daemon: u32 n, n x struct sc_ctl_job_status */
-	SC_CTL_STAGED = 17,     /* daemon, in place: struct sc_ctl_done; complete
-				   and checked, waiting for PREPARE */
-	SC_CTL_PREPARE = 18,    /* plugin: write the lists; no body */
-	SC_CTL_PREPARED = 19,   /* daemon: a rollback is still possible; no body */
-	SC_CTL_COMMIT = 20,     /* plugin: the next start swaps; no body. Answered
-				   by DONE */
-	SC_CTL_CLEAN = 21,      /* plugin, instead of a job: undo what is left in
-				   the data directory (its descriptor) */
-	SC_CTL_CLEANED = 22,    /* daemon: nothing is left; no body */
+	SC_CTL_PROGRESS = 10,	    /* daemon: struct sc_ctl_progress */
+	SC_CTL_DONE = 11,   /* daemon: struct sc_ctl_done; the job succeeded */
+	SC_CTL_ERROR = 12,  /* daemon: struct sc_ctl_error; the job failed and
+			       everything it made is undone */
+	SC_CTL_CANCEL = 13, /* plugin: end the job; answered by ERROR 1317 */
+	SC_CTL_LOG = 14,    /* embedded daemon: u8 level, string */
+	SC_CTL_STATUS = 15, /* CLI: no body */
+	SC_CTL_STATUS_REPLY =
+		16,	     /* daemon: u32 n, n x struct sc_ctl_job_status */
+	SC_CTL_STAGED = 17,  /* daemon, in place: struct sc_ctl_done; complete
+				and checked, waiting for PREPARE */
+	SC_CTL_PREPARE = 18, /* plugin: write the lists; no body */
+	SC_CTL_PREPARED =
+		19,	     /* daemon: a rollback is still possible; no body */
+	SC_CTL_COMMIT = 20,  /* plugin: the next start swaps; no body. Answered
+				by DONE */
+	SC_CTL_CLEAN = 21,   /* plugin, instead of a job: undo what is left in
+				the data directory (its descriptor) */
+	SC_CTL_CLEANED = 22, /* daemon: nothing is left; no body */
 	SC_CTL_TYPE_MAX = 22,
 };
 
@@ -94,7 +99,7 @@ const char *sc_stage_name(unsigned stage);
 const char *sc_state_name(unsigned state);
 
 struct sc_ctl_hello {
-	uint32_t version; /* SC_CTL_VERSION */
+	uint32_t version;  /* SC_CTL_VERSION */
 	char software[32]; /* SC_VERSION, for messages only */
 };
 
@@ -104,32 +109,38 @@ struct sc_ctl_hello {
  * directory (redo waits there for the recipient); local also: target
  * directory, its parent.
  */
-enum { SC_DONOR_FD_DATADIR, SC_DONOR_FD_REDO, SC_DONOR_FD_SPOOL,
-       SC_DONOR_FD_TARGET, SC_DONOR_FD_PARENT, SC_DONOR_FDS_LOCAL,
-       SC_DONOR_FDS_REMOTE = SC_DONOR_FD_TARGET };
+enum {
+	SC_DONOR_FD_DATADIR,
+	SC_DONOR_FD_REDO,
+	SC_DONOR_FD_SPOOL,
+	SC_DONOR_FD_TARGET,
+	SC_DONOR_FD_PARENT,
+	SC_DONOR_FDS_LOCAL,
+	SC_DONOR_FDS_REMOTE = SC_DONOR_FD_TARGET
+};
 
 struct sc_ctl_donor_start {
 	uint8_t job_id[SC_JOB_ID_SIZE];
 	uint8_t key[SC_JOB_KEY_SIZE]; /* one-time, from getrandom(2) */
-	bool tls;                     /* data connections are TLS 1.3 with the key */
+	bool tls; /* data connections are TLS 1.3 with the key */
 	bool local;
-	bool autotune;                /* local: use fewer if more do not help */
-	uint32_t streams;             /* data streams at most, 1..128 */
-	uint32_t buffer_size;         /* bytes in flight per stream, 1..256 MiB */
-	uint32_t data_bandwidth;      /* MiB/s, 0 = no limit */
-	uint32_t network_bandwidth;   /* MiB/s, 0 = no limit */
-	uint32_t page_size;           /* innodb_page_size, bytes */
-	char bind_address[64];        /* numeric address to listen on */
-	char peer[256];               /* for logs and status: who asked */
+	bool autotune;		    /* local: use fewer if more do not help */
+	uint32_t streams;	    /* data streams at most, 1..128 */
+	uint32_t buffer_size;	    /* bytes in flight per stream, 1..256 MiB */
+	uint32_t data_bandwidth;    /* MiB/s, 0 = no limit */
+	uint32_t network_bandwidth; /* MiB/s, 0 = no limit */
+	uint32_t page_size;	    /* innodb_page_size, bytes */
+	char bind_address[64];	    /* numeric address to listen on */
+	char peer[256];		    /* for logs and status: who asked */
 	char donor_uuid[SC_UUID_LEN + 1];
-	char data_file_path[1024];    /* innodb_data_file_path */
-	char target_name[256];        /* local: name of the target in its parent */
+	char data_file_path[1024]; /* innodb_data_file_path */
+	char target_name[256];	   /* local: name of the target in its parent */
 };
 
 struct sc_ctl_donor_ready {
-	uint16_t port;           /* where the daemon listens; 0 when local */
+	uint16_t port; /* where the daemon listens; 0 when local */
 	uint32_t files;
-	uint64_t bytes;          /* estimate of the base copy */
+	uint64_t bytes;		 /* estimate of the base copy */
 	uint64_t checkpoint_lsn; /* C */
 };
 
@@ -138,9 +149,9 @@ struct sc_ctl_seal {
 	uint64_t end_lsn;
 	uint64_t seal_begin_us; /* wall clock just before log_status was read */
 	uint64_t binlog_position;
-	char binlog_file[512];  /* empty: binary log off */
-	char *gtid_flushed;     /* F, owned */
-	char *gtid_executed;    /* G, owned */
+	char binlog_file[512]; /* empty: binary log off */
+	char *gtid_flushed;    /* F, owned */
+	char *gtid_executed;   /* G, owned */
 };
 
 /* Begin a recipient job. Descriptors: target directory, its parent; in place
@@ -152,21 +163,21 @@ struct sc_ctl_recipient_start {
 	bool in_place;
 	bool autotune; /* use fewer streams if more do not help */
 	uint32_t streams;
-	uint32_t data_bandwidth;    /* MiB/s, 0 = no limit */
+	uint32_t data_bandwidth; /* MiB/s, 0 = no limit */
 	uint32_t network_bandwidth;
 	uint32_t page_size;
 	uint16_t port;
-	char address[64];           /* numeric */
-	char peer[256];             /* donor as the user named it, host:port */
+	char address[64];      /* numeric */
+	char peer[256];	       /* donor as the user named it, host:port */
 	char target_name[256]; /* empty in place */
 };
 
 struct sc_ctl_progress {
-	uint8_t stage;    /* enum sc_stage */
-	uint8_t state;    /* enum sc_state */
+	uint8_t stage; /* enum sc_stage */
+	uint8_t state; /* enum sc_state */
 	uint32_t threads;
 	uint64_t estimate; /* bytes */
-	uint64_t data;     /* bytes */
+	uint64_t data;	   /* bytes */
 	uint64_t network;  /* bytes on the wire */
 };
 
@@ -188,9 +199,9 @@ struct sc_ctl_job_status {
 	uint32_t threads;
 	uint64_t started_us; /* wall clock */
 	uint64_t estimate, data, network;
-	uint64_t redo;       /* bytes of delta so far */
+	uint64_t redo; /* bytes of delta so far */
 	char peer[256];
-	char message[512];   /* error, when failed */
+	char message[512]; /* error, when failed */
 };
 
 /* Encode a body; the caller frees enc and checks enc->failed. */
@@ -228,8 +239,8 @@ void sc_ctl_seal_free(struct sc_ctl_seal *seal);
 struct sc_ctl_msg {
 	uint16_t type;
 	uint32_t len;
-	uint8_t *body;             /* owned */
-	int fds[SC_CTL_MAX_FDS];   /* owned; set to -1 what you take */
+	uint8_t *body;		 /* owned */
+	int fds[SC_CTL_MAX_FDS]; /* owned; set to -1 what you take */
 	int nfds;
 };
 
@@ -251,8 +262,8 @@ void sc_ctl_msg_clear(struct sc_ctl_msg *msg);
 int sc_ctl_send(int sock, uint16_t type, const void *body, size_t len,
 		const int *fds, int nfds, struct sc_err *err);
 /* Send an encoded body and free it; out of memory in it is reported. */
-int sc_ctl_send_enc(int sock, uint16_t type, struct sc_enc *enc,
-		    const int *fds, int nfds, struct sc_err *err);
+int sc_ctl_send_enc(int sock, uint16_t type, struct sc_enc *enc, const int *fds,
+		    int nfds, struct sc_err *err);
 
 /*
  * Receive one message into msg (cleared first). Waits timeout_ms for its first

@@ -154,8 +154,8 @@ int sc_ctl_send(int sock, uint16_t type, const void *body, size_t len,
 	return send_all(sock, &mh, err);
 }
 
-int sc_ctl_send_enc(int sock, uint16_t type, struct sc_enc *enc,
-		    const int *fds, int nfds, struct sc_err *err)
+int sc_ctl_send_enc(int sock, uint16_t type, struct sc_enc *enc, const int *fds,
+		    int nfds, struct sc_err *err)
 {
 	int rc;
 
@@ -217,7 +217,8 @@ static int recv_all(int sock, void *buf, size_t len, int timeout_ms,
 		char control[CMSG_SPACE(sizeof(int) * (SC_CTL_MAX_FDS + 1))]
 			__attribute__((aligned(sizeof(size_t))));
 		struct iovec iov = { (char *)buf + done, len - done };
-		struct msghdr mh = { .msg_iov = &iov, .msg_iovlen = 1,
+		struct msghdr mh = { .msg_iov = &iov,
+				     .msg_iovlen = 1,
 				     .msg_control = control,
 				     .msg_controllen = sizeof(control) };
 		ssize_t n;
@@ -267,8 +268,7 @@ int sc_ctl_recv(int sock, struct sc_ctl_msg *msg, int timeout_ms,
 	int rc;
 
 	sc_ctl_msg_clear(msg);
-	rc = recv_all(sock, header, sizeof(header), timeout_ms, true, msg,
-		      err);
+	rc = recv_all(sock, header, sizeof(header), timeout_ms, true, msg, err);
 	if (rc == 0)
 		return 0;
 	if (rc < 0 || check_header(header, msg, err) < 0)

@@ -42,7 +42,10 @@ struct sc_err {
 	char msg[512]; /* lower case, names object and numbers, no full stop */
 };
 
-#define SC_ERR_INIT { 0 }
+#define SC_ERR_INIT                                                            \
+	{                                                                      \
+		0                                                              \
+	}
 
 /*
  * Fill the record unless it already holds an error (the first one is kept).

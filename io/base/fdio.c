@@ -206,9 +206,10 @@ static void remove_entry(int dirfd, const char *name, dev_t dev,
 	if (sub < 0 || fstat(sub, &st) < 0)
 		goto fail;
 	if (st.st_dev != dev) {
-		sc_err_set(err, SC_ER_INTERNAL_ERROR,
-			   "cannot remove %s: another file system is mounted there",
-			   name);
+		sc_err_set(
+			err, SC_ER_INTERNAL_ERROR,
+			"cannot remove %s: another file system is mounted there",
+			name);
 		return;
 	}
 	sc_tree_remove(sub, err);
@@ -286,7 +287,8 @@ int sc_tree_sync_dirs(int root, struct sc_err *err)
 		if (sub >= 0 && sc_tree_sync_dirs(sub, err) < 0)
 			return -1;
 	}
-	/* The stream's own descriptor is open for reading, O_PATH would not do. */
+	/* The stream's own descriptor is open for reading, O_PATH would not do.
+	 */
 	if (fsync(dirfd(dir)) < 0)
 		return sc_err_sys(err, SC_ER_INTERNAL_ERROR, errno,
 				  "cannot fsync a directory");

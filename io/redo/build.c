@@ -45,7 +45,7 @@ static int check_params(const struct sc_redo_build_params *p,
 
 static int check_empty(int dirfd, struct sc_err *err)
 {
-	CLEANUP_REDO_FILES struct sc_redo_files files = {0};
+	CLEANUP_REDO_FILES struct sc_redo_files files = { 0 };
 
 	if (sc_redo_files_list(dirfd, &files, err))
 		return -1;
@@ -66,15 +66,16 @@ static struct sc_redo_build *new_build(const struct sc_redo_build_params *p,
 	if (!b)
 		return NULL;
 	b->next = sc_redo_align(p->checkpoint_lsn);
-	b->out = (struct sc_redo_out){.dirfd = -1,
-				      .fd = -1,
-				      .base = b->next,
-				      .max_size = file_size,
-				      .uuid = p->uuid,
-				      .checkpoint = p->checkpoint_lsn,
-				      .uid = p->uid,
-				      .gid = p->gid,
-				      .mode = p->mode ? p->mode : DEFAULT_MODE};
+	b->out = (struct sc_redo_out){ .dirfd = -1,
+				       .fd = -1,
+				       .base = b->next,
+				       .max_size = file_size,
+				       .uuid = p->uuid,
+				       .checkpoint = p->checkpoint_lsn,
+				       .uid = p->uid,
+				       .gid = p->gid,
+				       .mode = p->mode ? p->mode
+						       : DEFAULT_MODE };
 	memcpy(b->out.creator, p->creator, strlen(p->creator));
 	return b;
 }

@@ -240,7 +240,7 @@ static int scan(int dirfd, const struct sc_redo_files *files,
 int sc_redo_check(int redo_dirfd, uint64_t checkpoint_lsn, uint64_t end_lsn,
 		  struct sc_err *err)
 {
-	CLEANUP_REDO_FILES struct sc_redo_files files = {0};
+	CLEANUP_REDO_FILES struct sc_redo_files files = { 0 };
 	const struct sc_redo_file *newest;
 	uint64_t end = 0;
 

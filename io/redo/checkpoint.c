@@ -58,10 +58,10 @@ static int evaluate(const struct sc_redo_files *files,
 	if (!files->count)
 		return refuse(err, "there are no redo files (#ib_redo<N>)");
 	newest = &files->file[files->count - 1];
-	*ret = (struct sc_redo_checkpoint){.uuid = newest->header.uuid,
-					   .flags = newest->header.flags,
-					   .capacity_bytes =
-						   files->spare_bytes};
+	*ret = (struct sc_redo_checkpoint){ .uuid = newest->header.uuid,
+					    .flags = newest->header.flags,
+					    .capacity_bytes =
+						    files->spare_bytes };
 	for (size_t i = 0; i < files->count; i++) {
 		const struct sc_redo_file *file = &files->file[i];
 		uint64_t lsn;
@@ -92,7 +92,7 @@ int sc_redo_newest_checkpoint(int redo_dirfd, struct sc_redo_checkpoint *ret,
 	uint64_t deadline = sc_now_ms() + SETTLE_MS;
 
 	for (;;) {
-		CLEANUP_REDO_FILES struct sc_redo_files files = {0};
+		CLEANUP_REDO_FILES struct sc_redo_files files = { 0 };
 		struct sc_err why = SC_ERR_INIT;
 		bool torn = false;
 		int rc;

@@ -133,7 +133,7 @@ int sc_redo_files_list(int dirfd, struct sc_redo_files *ret, struct sc_err *err)
 	struct dirent *entry;
 	int rc = 0;
 
-	*ret = (struct sc_redo_files){0};
+	*ret = (struct sc_redo_files){ 0 };
 	if (!dir) {
 		rc = errno;
 		if (own >= 0)
@@ -160,7 +160,7 @@ int sc_redo_files_list(int dirfd, struct sc_redo_files *ret, struct sc_err *err)
 uint64_t sc_redo_file_checkpoint(const struct sc_redo_file *file,
 				 bool *ret_torn)
 {
-	static const uint32_t slots[] = {SC_REDO_SLOT1, SC_REDO_SLOT2};
+	static const uint32_t slots[] = { SC_REDO_SLOT1, SC_REDO_SLOT2 };
 	uint64_t best = 0, lsn;
 
 	for (size_t i = 0; i < SC_ARRAY_SIZE(slots); i++) {

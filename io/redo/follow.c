@@ -141,7 +141,7 @@ int sc_redo_follow_read(struct sc_redo_follow *f, void *buf, size_t cap,
 		       : sc_redo_blocks_judge(buf, (size_t)n / SC_REDO_BLOCK,
 					      f->next, &stop) *
 				 SC_REDO_BLOCK;
-	*run = (struct sc_redo_run){.lsn = f->next, .len = full};
+	*run = (struct sc_redo_run){ .lsn = f->next, .len = full };
 	advance(f, full, full == want);
 	if (stop == SC_REDO_PARTIAL)
 		keep_partial(f, (uint8_t *)buf + full);

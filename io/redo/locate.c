@@ -46,7 +46,7 @@ static int take_file(struct sc_redo_place *p, uint64_t lsn, uint64_t id,
 		     struct sc_err *err)
 {
 	char name[SC_REDO_NAME_SIZE];
-	struct sc_redo_file file = {.id = id};
+	struct sc_redo_file file = { .id = id };
 	int rc;
 
 	sc_redo_file_name(id, name);
@@ -109,7 +109,7 @@ static enum absence why_absent(const struct sc_redo_files *files, uint64_t lsn,
 static int look(struct sc_redo_place *p, uint64_t lsn, enum absence *ret_why,
 		uint64_t *ret_oldest, struct sc_err *err)
 {
-	CLEANUP_REDO_FILES struct sc_redo_files files = {0};
+	CLEANUP_REDO_FILES struct sc_redo_files files = { 0 };
 
 	if (sc_redo_files_list(p->dirfd, &files, err))
 		return -1;
@@ -179,7 +179,7 @@ int sc_redo_place_find(struct sc_redo_place *p, uint64_t lsn,
 int sc_redo_place_recheck(struct sc_redo_place *p, uint64_t lsn,
 			  struct sc_err *err)
 {
-	struct sc_redo_file file = {0};
+	struct sc_redo_file file = { 0 };
 	int rc = sc_redo_file_read(p->fd, &file);
 
 	if (rc < 0)

@@ -73,12 +73,12 @@ static int begin_file(struct sc_redo_out *out, struct sc_err *err)
 static int write_header(struct sc_redo_out *out, uint32_t flags,
 			struct sc_err *err)
 {
-	struct sc_redo_header header = {.format = SC_REDO_FORMAT,
-					.uuid = out->uuid,
-					.start_lsn = file_start(out),
-					.flags = flags};
+	struct sc_redo_header header = { .format = SC_REDO_FORMAT,
+					 .uuid = out->uuid,
+					 .start_lsn = file_start(out),
+					 .flags = flags };
 	uint64_t slot = out->index ? 0 : out->checkpoint;
-	uint8_t blocks[SC_REDO_FILE_HEADER] = {0};
+	uint8_t blocks[SC_REDO_FILE_HEADER] = { 0 };
 	int rc;
 
 	memcpy(header.creator, out->creator, sizeof(out->creator));

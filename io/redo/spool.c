@@ -203,8 +203,8 @@ static void wait_filled(struct sc_redo_spool *s, unsigned timeout_ms)
 {
 	uint64_t until_us =
 		sc_clock_us(CLOCK_MONOTONIC) + (uint64_t)timeout_ms * 1000;
-	struct timespec ts = {(time_t)(until_us / 1000000),
-			      (long)(until_us % 1000000) * 1000};
+	struct timespec ts = { (time_t)(until_us / 1000000),
+			       (long)(until_us % 1000000) * 1000 };
 
 	while (s->head == s->tail && !s->ended && !sc_err_is_set(&s->aborted))
 		if (!timeout_ms ||

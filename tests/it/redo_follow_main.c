@@ -111,7 +111,7 @@ static int cmd_follow(char **arg)
 	CLEANUP_CLOSE int here = open(".", O_RDONLY | O_DIRECTORY);
 	CLEANUP_CLOSE int raw = open(arg[1], O_WRONLY | O_CREAT | O_EXCL, 0600);
 	CLEANUP_REDO_FOLLOW struct sc_redo_follow *f = NULL;
-	struct job job = {.stop_path = arg[2]};
+	struct job job = { .stop_path = arg[2] };
 	struct sc_redo_spool_stats stats;
 	struct sc_redo_checkpoint c;
 	struct sc_err err = SC_ERR_INIT;
@@ -220,9 +220,9 @@ static int cmd_copy(char **arg)
 	CLEANUP_CLOSE int from = open(arg[0], O_RDONLY);
 	CLEANUP_CLOSE int to = open(arg[1], O_WRONLY | O_CREAT | O_EXCL, 0600);
 	CLEANUP_FREE uint8_t *buf = malloc(CAP);
-	struct sc_page_spec spec = {0};
+	struct sc_page_spec spec = { 0 };
 	struct sc_err err = SC_ERR_INIT;
-	struct counts counts = {0};
+	struct counts counts = { 0 };
 	ssize_t n;
 
 	for (uint64_t off = 0; (n = sc_pread_full(from, buf, CAP, off)) > 0;
@@ -252,9 +252,9 @@ int main(int argc, char **argv)
 		int args;
 		int (*run)(char **);
 	} commands[] = {
-		{"follow", 3, cmd_follow},
-		{"build", 7, cmd_build},
-		{"copy", 2, cmd_copy},
+		{ "follow", 3, cmd_follow },
+		{ "build", 7, cmd_build },
+		{ "copy", 2, cmd_copy },
 	};
 
 	for (size_t i = 0; i < SC_ARRAY_SIZE(commands); i++)

@@ -39,8 +39,8 @@ static void work_zero(const uint8_t *buf, size_t len)
 
 static void work_check(const uint8_t *buf, size_t len)
 {
-	struct sc_page_spec spec = {.physical_size = 16384,
-				    .logical_size = 16384};
+	struct sc_page_spec spec = { .physical_size = 16384,
+				     .logical_size = 16384 };
 
 	for (size_t at = 0; at < len; at += 16384)
 		sum += sc_page_check(&spec, buf + at);
@@ -88,13 +88,13 @@ int main(void)
 		const char *what;
 		void (*work)(const uint8_t *, size_t);
 	} cases[] = {
-		{"crc32c, 16 KiB", work_crc},
-		{"crc32c tables, 16 KiB", work_tables},
-		{"crc32c, 508 B redo blocks", work_blocks},
-		{"page check, 16 KiB", work_check},
-		{"zero test", work_zero},
+		{ "crc32c, 16 KiB", work_crc },
+		{ "crc32c tables, 16 KiB", work_tables },
+		{ "crc32c, 508 B redo blocks", work_blocks },
+		{ "page check, 16 KiB", work_check },
+		{ "zero test", work_zero },
 	};
-	static const size_t sizes[] = {1 << 20, 256 << 20};
+	static const size_t sizes[] = { 1 << 20, 256 << 20 };
 	uint8_t *buf = calloc(2, sizes[1]);
 
 	if (!buf)

@@ -99,13 +99,13 @@ struct sc_page_spec fx_spec(uint32_t flags, uint32_t space_id)
 	uint32_t zip = flags >> 1 & 15, shift = flags >> 6 & 15;
 	uint32_t logical = shift ? 512u << shift : 16384;
 
-	return (struct sc_page_spec){.physical_size =
-					     zip ? 512u << zip : logical,
-				     .logical_size = logical,
-				     .compressed = zip != 0,
-				     .encrypted = flags & 0x2000,
-				     .space_id = space_id,
-				     .flags = flags};
+	return (struct sc_page_spec){ .physical_size =
+					      zip ? 512u << zip : logical,
+				      .logical_size = logical,
+				      .compressed = zip != 0,
+				      .encrypted = flags & 0x2000,
+				      .space_id = space_id,
+				      .flags = flags };
 }
 
 static void seal_page(const struct sc_page_spec *spec, uint8_t *page)

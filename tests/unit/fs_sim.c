@@ -106,7 +106,7 @@ static int add_blob(struct fs_sim *sim, uint8_t *data, size_t len)
 {
 	sim->blobs = realloc(sim->blobs,
 			     (size_t)(sim->n_blobs + 1) * sizeof(*sim->blobs));
-	sim->blobs[sim->n_blobs] = (struct blob){data, len};
+	sim->blobs[sim->n_blobs] = (struct blob){ data, len };
 	return sim->n_blobs++;
 }
 
@@ -216,11 +216,11 @@ static void apply(struct disk *disk, const struct op *op)
 static void note_names(struct fs_sim *sim, unsigned n, int name, int inode,
 		       int to, int to_inode)
 {
-	struct op op = {.kind = NAMES,
-			.dir = sim->parent[name],
-			.n = n,
-			.names = {name, to},
-			.inodes = {inode, to_inode}};
+	struct op op = { .kind = NAMES,
+			 .dir = sim->parent[name],
+			 .n = n,
+			 .names = { name, to },
+			 .inodes = { inode, to_inode } };
 
 	assert(n == 1 || sim->parent[to] == op.dir);
 	apply(&sim->now, add_op(sim, &op));
@@ -228,7 +228,7 @@ static void note_names(struct fs_sim *sim, unsigned n, int name, int inode,
 
 static void note_bytes(struct fs_sim *sim, int fd)
 {
-	struct op op = {.kind = BYTES, .inode = inode_of(sim, fd)};
+	struct op op = { .kind = BYTES, .inode = inode_of(sim, fd) };
 
 	if (op.inode == NONE)
 		return;
@@ -249,7 +249,7 @@ static void note_new(struct fs_sim *sim, const struct fs_op *op)
 
 static void note_sync(struct fs_sim *sim, int fd)
 {
-	struct op sync = {.kind = SYNC_BYTES, .inode = inode_of(sim, fd)};
+	struct op sync = { .kind = SYNC_BYTES, .inode = inode_of(sim, fd) };
 	char path[2048];
 	struct stat st;
 
@@ -407,8 +407,8 @@ static void materialize(const struct fs_sim *sim, const struct disk *disk,
 static const char *describe(const struct fs_sim *sim, size_t at,
 			    enum choice choice, size_t chosen, char text[512])
 {
-	static const char *const choices[] = {"all there", "all lost", "lost",
-					      "only there"};
+	static const char *const choices[] = { "all there", "all lost", "lost",
+					       "only there" };
 	const struct op *op = &sim->ops[chosen];
 	const char *name = "";
 

@@ -45,8 +45,9 @@ static bool busy; /* in a hook */
 
 const char *fs_call_name(enum fs_call call)
 {
-	static const char *const names[] = {
-		"open", "mkdir", "rename", "unlink", "write", "fsync", "flock"};
+	static const char *const names[] = { "open",   "mkdir", "rename",
+					     "unlink", "write", "fsync",
+					     "flock" };
 
 	return names[call];
 }
@@ -84,12 +85,12 @@ static bool changes(struct fs_op *op, int dir, const char *name, uint64_t flags)
 	struct stat st;
 	bool there = fstatat(dir, name, &st, AT_SYMLINK_NOFOLLOW) == 0;
 
-	*op = (struct fs_op){.call = FS_OPEN,
-			     .fd = -1,
-			     .dir = dir,
-			     .name = name,
-			     .made = flags & O_CREAT && !there,
-			     .emptied = flags & O_TRUNC && there};
+	*op = (struct fs_op){ .call = FS_OPEN,
+			      .fd = -1,
+			      .dir = dir,
+			      .name = name,
+			      .made = flags & O_CREAT && !there,
+			      .emptied = flags & O_TRUNC && there };
 	return op->made || op->emptied;
 }
 
@@ -136,7 +137,7 @@ long __wrap_syscall(long number, ...)
 
 int __wrap_mkdirat(int dir, const char *name, mode_t mode)
 {
-	struct fs_op op = {.call = FS_MKDIR, .dir = dir, .name = name};
+	struct fs_op op = { .call = FS_MKDIR, .dir = dir, .name = name };
 	struct stat st;
 
 	if (fstatat(dir, name, &st, AT_SYMLINK_NOFOLLOW) == 0) {
@@ -150,11 +151,11 @@ int __wrap_mkdirat(int dir, const char *name, mode_t mode)
 
 int __wrap_renameat(int dir, const char *name, int to_dir, const char *to_name)
 {
-	struct fs_op op = {.call = FS_RENAME,
-			   .dir = dir,
-			   .name = name,
-			   .to_dir = to_dir,
-			   .to_name = to_name};
+	struct fs_op op = { .call = FS_RENAME,
+			    .dir = dir,
+			    .name = name,
+			    .to_dir = to_dir,
+			    .to_name = to_name };
 
 	if (before(&op) < 0)
 		return -1;
@@ -163,7 +164,7 @@ int __wrap_renameat(int dir, const char *name, int to_dir, const char *to_name)
 
 int __wrap_unlinkat(int dir, const char *name, int flags)
 {
-	struct fs_op op = {.call = FS_UNLINK, .dir = dir, .name = name};
+	struct fs_op op = { .call = FS_UNLINK, .dir = dir, .name = name };
 
 	if (before(&op) < 0)
 		return -1;
@@ -180,7 +181,7 @@ static bool is_data(int fd)
 
 ssize_t __wrap_write(int fd, const void *p, size_t len)
 {
-	struct fs_op op = {.call = FS_WRITE, .fd = fd};
+	struct fs_op op = { .call = FS_WRITE, .fd = fd };
 
 	if (!is_data(fd))
 		return __real_write(fd, p, len);
@@ -191,7 +192,7 @@ ssize_t __wrap_write(int fd, const void *p, size_t len)
 
 ssize_t __wrap_pwrite(int fd, const void *p, size_t len, off_t off)
 {
-	struct fs_op op = {.call = FS_WRITE, .fd = fd};
+	struct fs_op op = { .call = FS_WRITE, .fd = fd };
 
 	if (before(&op) < 0)
 		return -1;
@@ -200,7 +201,7 @@ ssize_t __wrap_pwrite(int fd, const void *p, size_t len, off_t off)
 
 int __wrap_ftruncate(int fd, off_t size)
 {
-	struct fs_op op = {.call = FS_WRITE, .fd = fd};
+	struct fs_op op = { .call = FS_WRITE, .fd = fd };
 
 	if (before(&op) < 0)
 		return -1;
@@ -209,7 +210,7 @@ int __wrap_ftruncate(int fd, off_t size)
 
 int __wrap_fallocate(int fd, int mode, off_t off, off_t len)
 {
-	struct fs_op op = {.call = FS_WRITE, .fd = fd};
+	struct fs_op op = { .call = FS_WRITE, .fd = fd };
 
 	if (before(&op) < 0)
 		return -1;
@@ -218,7 +219,7 @@ int __wrap_fallocate(int fd, int mode, off_t off, off_t len)
 
 int __wrap_fsync(int fd)
 {
-	struct fs_op op = {.call = FS_SYNC, .fd = fd};
+	struct fs_op op = { .call = FS_SYNC, .fd = fd };
 
 	if (before(&op) < 0)
 		return -1;
@@ -227,7 +228,7 @@ int __wrap_fsync(int fd)
 
 int __wrap_flock(int fd, int how)
 {
-	struct fs_op op = {.call = FS_LOCK, .fd = fd};
+	struct fs_op op = { .call = FS_LOCK, .fd = fd };
 
 	if (before(&op) < 0)
 		return -1;

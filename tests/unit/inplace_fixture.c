@@ -34,53 +34,53 @@ static const struct file {
 	const char *path;
 	enum kind kind;
 } files[] = {
-	{"auto.cnf", OWN},
-	{"mysqld-auto.cnf", OWN},
-	{"ca-key.pem", OWN},
-	{"server-cert.pem", OWN},
-	{"binlog.000001", OWN},
-	{"binlog.000002", OWN},
-	{"binlog.index", OWN},
-	{"host-relay-bin.000003", OWN},
-	{"host-relay-bin.index", OWN},
-	{"logs/binlog.000007", OWN}, /* log_bin=logs/binlog */
-	{"logs/binlog.index", OWN},
-	{"keyring/component_keyring_file", OWN},
-	{"ibtmp1", OWN},
-	{"undone.txt", OWN},
-	{"#innodb_temp/temp_1.ibt", OWN},
-	{"#clone/#view_status", OWN},
-	{"performance_schema/accounts_145.sdi", OWN},
-	{"mysql/general_log.CSV", OWN},
-	{"mysql/general_log_211.sdi", OWN},
-	{"#ib_16384_0.dblwr", EMPTIED},
-	{"#ib_16384_1.bdblwr", EMPTIED},
-	{"ibdata1", BOTH},
-	{"mysql.ibd", BOTH},
-	{"undo_001", BOTH},
-	{"ib_buffer_pool", BOTH},
-	{"sys/sys_config.ibd", BOTH},
-	{"shop/orders.ibd", BOTH},
-	{"space_both.ibd", BOTH},
-	{"shop/old.ibd", GONE},
-	{"shop/part#p#p0.ibd", GONE},
-	{"shop/my.MYD", GONE},
-	{"shop/my.MYI", GONE},
-	{"shop/my_363.sdi", GONE},
-	{"shop/c.CSV", GONE},
-	{"shop/c.CSM", GONE},
-	{"left/only.ibd", GONE},
-	{"space_old.ibd", GONE},
-	{"undo_900.ibu", GONE},
-	{"undo_2_trunc.log", GONE},
-	{"#innodb_redo/#ib_redo7", GONE},
-	{"#innodb_redo/#ib_redo8_tmp", GONE},
-	{"shop/new.ibd", NEW},
-	{"space_new.ibd", NEW},
-	{"undo_002", NEW},
-	{"fresh/a.ibd", NEW},
-	{"fresh/b.ibd", NEW},
-	{"fresh2/a.ibd", NEW},
+	{ "auto.cnf", OWN },
+	{ "mysqld-auto.cnf", OWN },
+	{ "ca-key.pem", OWN },
+	{ "server-cert.pem", OWN },
+	{ "binlog.000001", OWN },
+	{ "binlog.000002", OWN },
+	{ "binlog.index", OWN },
+	{ "host-relay-bin.000003", OWN },
+	{ "host-relay-bin.index", OWN },
+	{ "logs/binlog.000007", OWN }, /* log_bin=logs/binlog */
+	{ "logs/binlog.index", OWN },
+	{ "keyring/component_keyring_file", OWN },
+	{ "ibtmp1", OWN },
+	{ "undone.txt", OWN },
+	{ "#innodb_temp/temp_1.ibt", OWN },
+	{ "#clone/#view_status", OWN },
+	{ "performance_schema/accounts_145.sdi", OWN },
+	{ "mysql/general_log.CSV", OWN },
+	{ "mysql/general_log_211.sdi", OWN },
+	{ "#ib_16384_0.dblwr", EMPTIED },
+	{ "#ib_16384_1.bdblwr", EMPTIED },
+	{ "ibdata1", BOTH },
+	{ "mysql.ibd", BOTH },
+	{ "undo_001", BOTH },
+	{ "ib_buffer_pool", BOTH },
+	{ "sys/sys_config.ibd", BOTH },
+	{ "shop/orders.ibd", BOTH },
+	{ "space_both.ibd", BOTH },
+	{ "shop/old.ibd", GONE },
+	{ "shop/part#p#p0.ibd", GONE },
+	{ "shop/my.MYD", GONE },
+	{ "shop/my.MYI", GONE },
+	{ "shop/my_363.sdi", GONE },
+	{ "shop/c.CSV", GONE },
+	{ "shop/c.CSM", GONE },
+	{ "left/only.ibd", GONE },
+	{ "space_old.ibd", GONE },
+	{ "undo_900.ibu", GONE },
+	{ "undo_2_trunc.log", GONE },
+	{ "#innodb_redo/#ib_redo7", GONE },
+	{ "#innodb_redo/#ib_redo8_tmp", GONE },
+	{ "shop/new.ibd", NEW },
+	{ "space_new.ibd", NEW },
+	{ "undo_002", NEW },
+	{ "fresh/a.ibd", NEW },
+	{ "fresh/b.ibd", NEW },
+	{ "fresh2/a.ibd", NEW },
 };
 
 static size_t content(const char *path, bool clone, char text[256])
@@ -124,7 +124,7 @@ static void make_list(struct inplace_fixture *fx)
 
 void inplace_fixture_open(struct inplace_fixture *fx)
 {
-	*fx = (struct inplace_fixture){0};
+	*fx = (struct inplace_fixture){ 0 };
 	make_old(fx);
 	make_list(fx);
 }
@@ -149,18 +149,18 @@ void inplace_fixture_again(struct inplace_fixture *fx)
 
 static int run_open(struct inplace_fixture *fx)
 {
-	struct sc_stage_params params = {.target = fx->dir.fd,
-					 .parent = -1,
-					 .in_place = true,
-					 .page_size = 16384,
-					 .streams = 1};
+	struct sc_stage_params params = { .target = fx->dir.fd,
+					  .parent = -1,
+					  .in_place = true,
+					  .page_size = 16384,
+					  .streams = 1 };
 
 	return sc_stage_open(&params, &fx->stage, &fx->err);
 }
 
 static int run_redo_begin(struct inplace_fixture *fx)
 {
-	struct sc_redo_begin begin = {C, FX_UUID, "MySQL 9.7.4"};
+	struct sc_redo_begin begin = { C, FX_UUID, "MySQL 9.7.4" };
 
 	return sc_stage_redo_begin(fx->stage, &begin, &fx->err);
 }
@@ -173,7 +173,7 @@ static int run_files(struct inplace_fixture *fx)
 static int run_chunks(struct inplace_fixture *fx)
 {
 	for (size_t i = 0; i < fx->list.n; i++) {
-		struct sc_chunk chunk = {.file = (uint32_t)i};
+		struct sc_chunk chunk = { .file = (uint32_t)i };
 		char text[256];
 
 		chunk.len =
@@ -187,7 +187,7 @@ static int run_chunks(struct inplace_fixture *fx)
 
 static int run_redo(struct inplace_fixture *fx)
 {
-	static const struct redo_fixture log = {.seed = 9};
+	static const struct redo_fixture log = { .seed = 9 };
 	uint8_t block[SC_REDO_BLOCK];
 
 	for (uint64_t lsn = sc_redo_align(C); lsn < E; lsn += sizeof(block)) {
@@ -203,8 +203,9 @@ static int run_redo(struct inplace_fixture *fx)
 static int run_seal(struct inplace_fixture *fx)
 {
 	uint64_t sizes[SC_ARRAY_SIZE(files)];
-	struct sc_seal seal = {
-		.mark = {.end_lsn = E}, .sizes = sizes, .n_sizes = fx->list.n};
+	struct sc_seal seal = { .mark = { .end_lsn = E },
+				.sizes = sizes,
+				.n_sizes = fx->list.n };
 
 	for (size_t i = 0; i < fx->list.n; i++)
 		sizes[i] = fx->list.files[i].size + 1;
@@ -220,9 +221,9 @@ static const struct {
 	const char *name;
 	int (*run)(struct inplace_fixture *fx);
 } stage_steps[] = {
-	{"open", run_open},   {"redo begin", run_redo_begin},
-	{"files", run_files}, {"chunks", run_chunks},
-	{"redo", run_redo},   {"seal", run_seal},
+	{ "open", run_open },	{ "redo begin", run_redo_begin },
+	{ "files", run_files }, { "chunks", run_chunks },
+	{ "redo", run_redo },	{ "seal", run_seal },
 };
 
 size_t inplace_fixture_n_steps(void)
@@ -250,10 +251,10 @@ size_t inplace_fixture_step(const char *name)
 static int run_inplace(struct inplace_fixture *fx, size_t step)
 {
 	struct stat st;
-	struct sc_inplace ip = {.datadir = fx->dir.fd,
-				.list = &fx->list,
-				.end = end_text,
-				.end_len = sizeof(end_text) - 1};
+	struct sc_inplace ip = { .datadir = fx->dir.fd,
+				 .list = &fx->list,
+				 .end = end_text,
+				 .end_len = sizeof(end_text) - 1 };
 
 	fstat(fx->dir.fd, &st);
 	ip.uid = st.st_uid;
@@ -292,7 +293,7 @@ static bool ends_with(const char *name, const char *suffix)
 
 static void put_clone_file(struct tree *tree, const struct file *file)
 {
-	char text[256] = {0}, dir[256];
+	char text[256] = { 0 }, dir[256];
 	size_t len = content(file->path, true, text);
 	const char *slash = strchr(file->path, '/');
 

@@ -54,11 +54,11 @@ static void put(int fd, const void *p, size_t len, uint64_t off)
 static void write_header(struct redo_fixture *fx, int fd, uint64_t start,
 			 uint32_t flags, uint32_t format, uint32_t uuid)
 {
-	struct sc_redo_header h = {.format = format,
-				   .uuid = uuid,
-				   .start_lsn = start,
-				   .creator = "MySQL 9.7.4",
-				   .flags = flags};
+	struct sc_redo_header h = { .format = format,
+				    .uuid = uuid,
+				    .start_lsn = start,
+				    .creator = "MySQL 9.7.4",
+				    .flags = flags };
 	uint8_t block[SC_REDO_BLOCK];
 
 	(void)fx;
@@ -100,7 +100,7 @@ static void new_file(struct redo_fixture *fx, uint64_t start)
 void redo_fixture_open_at(struct redo_fixture *fx, uint64_t file_size,
 			  uint64_t start_lsn)
 {
-	*fx = (struct redo_fixture){.file_size = file_size, .fd = -1};
+	*fx = (struct redo_fixture){ .file_size = file_size, .fd = -1 };
 	fx->dirfd = redo_fixture_mkdir(fx->dir);
 	new_file(fx, start_lsn);
 	fx->lsn = start_lsn + SC_REDO_BLOCK_HEADER;

@@ -31,9 +31,10 @@ typedef void entry_fn(struct swap_start *s, const char *path);
 
 const char *swap_end_name(enum swap_end end)
 {
-	static const char *const names[] = {
-		"under way", "refused",	    "fatal", "killed",
-		"failed",    "rolled back", "none",  "done"};
+	static const char *const names[] = { "under way", "refused",
+					     "fatal",	  "killed",
+					     "failed",	  "rolled back",
+					     "none",	  "done" };
 
 	return names[end];
 }
@@ -348,9 +349,9 @@ enum swap_end swap_start_once(int datadir, bool fails_early,
 {
 	static struct swap_start s;
 
-	s = (struct swap_start){.datadir = datadir,
-				.fails_early = fails_early,
-				.steps = SWAP_ALL};
+	s = (struct swap_start){ .datadir = datadir,
+				 .fails_early = fails_early,
+				 .steps = SWAP_ALL };
 	swap_start(&s);
 	if (ret_why)
 		*ret_why = s.why;

@@ -12,10 +12,11 @@
 
 static void bytes_are_little_endian(void **state)
 {
-	static const uint8_t want[] = {1,  3,  2,  7,	6,   5,	 4, 15,
-				       14, 13, 12, 11,	10,  9,	 8, 2,
-				       0,  0,  0,  'h', 'i', 'x'};
-	CLEANUP_ENC struct sc_enc enc = {0};
+	static const uint8_t want[] = {
+		1,  3,	2, 7, 6, 5, 4, 15, 14,	13,  12,
+		11, 10, 9, 8, 2, 0, 0, 0,  'h', 'i', 'x'
+	};
+	CLEANUP_ENC struct sc_enc enc = { 0 };
 
 	(void)state;
 	sc_enc_u8(&enc, 1);
@@ -31,7 +32,7 @@ static void bytes_are_little_endian(void **state)
 
 static void everything_comes_back(void **state)
 {
-	CLEANUP_ENC struct sc_enc enc = {0};
+	CLEANUP_ENC struct sc_enc enc = { 0 };
 	struct sc_dec dec;
 	char text[8], raw[3], *dup;
 
@@ -61,7 +62,7 @@ static void everything_comes_back(void **state)
 
 static void grows(void **state)
 {
-	CLEANUP_ENC struct sc_enc enc = {0};
+	CLEANUP_ENC struct sc_enc enc = { 0 };
 
 	(void)state;
 	for (uint32_t i = 0; i < 100000; i++)
@@ -93,7 +94,7 @@ static void short_bodies(void **state)
 
 static void raw_too_short_is_zeroed(void **state)
 {
-	uint8_t to[4] = {9, 9, 9, 9};
+	uint8_t to[4] = { 9, 9, 9, 9 };
 	struct sc_dec dec = sc_dec_init("abc", 3);
 
 	(void)state;
@@ -119,14 +120,14 @@ static const struct string_case {
 	size_t n;
 	bool ok; /* into 5 bytes */
 } string_cases[] = {
-	{0, "", 0, true},
-	{4, "abcd", 4, true},
-	{5, "abcde", 5, false}, /* no room for the NUL */
-	{4, "abc", 3, false},
-	{4, "a\0cd", 4, false},
-	{4, "abc\0", 4, false},
-	{0xffffffff, "abcd", 4, false},
-	{0x7fffffff, "a", 1, false},
+	{ 0, "", 0, true },
+	{ 4, "abcd", 4, true },
+	{ 5, "abcde", 5, false }, /* no room for the NUL */
+	{ 4, "abc", 3, false },
+	{ 4, "a\0cd", 4, false },
+	{ 4, "abc\0", 4, false },
+	{ 0xffffffff, "abcd", 4, false },
+	{ 0x7fffffff, "a", 1, false },
 };
 
 static struct sc_dec string_body(const struct string_case *c, uint8_t *body)
@@ -172,7 +173,7 @@ static void strings_allocated(void **state)
 
 static void failed_encoder_stays(void **state)
 {
-	struct sc_enc enc = {.failed = true};
+	struct sc_enc enc = { .failed = true };
 
 	(void)state;
 	sc_enc_u64(&enc, 1);

@@ -45,8 +45,8 @@ static void write_file(const char *text)
 /* Up to three arguments, NULL = no more. */
 static int load(const char *a, const char *b, const char *c)
 {
-	char *argv[5] = {(char *)"snapcloned"};
-	const char *given[] = {a, b, c};
+	char *argv[5] = { (char *)"snapcloned" };
+	const char *given[] = { a, b, c };
 	int argc = 1;
 
 	for (size_t i = 0; i < 3 && given[i]; i++)
@@ -146,9 +146,9 @@ static void values_that_are_not_allowed(void **state)
 
 static void options_without_a_value(void **state)
 {
-	static const char *const names[] = {"--socket",	    "--data-port",
-					    "--max_jobs",   "--log_level",
-					    "--allow_user", "--config"};
+	static const char *const names[] = { "--socket",     "--data-port",
+					     "--max_jobs",   "--log_level",
+					     "--allow_user", "--config" };
 
 	(void)state;
 	for (size_t i = 0; i < SC_ARRAY_SIZE(names); i++)
@@ -158,9 +158,9 @@ static void options_without_a_value(void **state)
 
 static void unknown_options(void **state)
 {
-	static const char *const bad[] = {"--",	       "-h",	     "--sock",
-					  "--sockets", "socket=/a",  "--=x",
-					  "",	       "--Socket=/a"};
+	static const char *const bad[] = { "--",	"-h",	      "--sock",
+					   "--sockets", "socket=/a",  "--=x",
+					   "",		"--Socket=/a" };
 
 	(void)state;
 	for (size_t i = 0; i < SC_ARRAY_SIZE(bad); i++) {
@@ -255,17 +255,17 @@ static void too_many_users(void **state)
 static const struct {
 	const char *text, *want;
 } bad_lines[] = {
-	{"\n\nsocket\n", "line 3: expected OPTION = VALUE"},
-	{"[snapcloned]\n", "line 1: expected OPTION = VALUE"},
-	{"#\nfoo = 1\n", "line 2: unknown option foo"},
-	{"= 1\n", "line 1: unknown option "},
-	{"config = /x\n", "line 1: unknown option config"},
-	{"embedded = 1\n", "line 1: unknown option embedded"},
-	{"help = 1\n", "line 1: unknown option help"},
-	{"max_jobs = 0\n", "line 1: max_jobs = '0' is not allowed: jobs at"},
-	{"max_jobs =\n", "line 1: max_jobs = '' is not allowed"},
-	{"max_jobs = 1 2\n", "line 1: max_jobs = '1 2' is not allowed"},
-	{"max_jobs = 1\nsocket = x", "line 2: socket = 'x' is not allowed"},
+	{ "\n\nsocket\n", "line 3: expected OPTION = VALUE" },
+	{ "[snapcloned]\n", "line 1: expected OPTION = VALUE" },
+	{ "#\nfoo = 1\n", "line 2: unknown option foo" },
+	{ "= 1\n", "line 1: unknown option " },
+	{ "config = /x\n", "line 1: unknown option config" },
+	{ "embedded = 1\n", "line 1: unknown option embedded" },
+	{ "help = 1\n", "line 1: unknown option help" },
+	{ "max_jobs = 0\n", "line 1: max_jobs = '0' is not allowed: jobs at" },
+	{ "max_jobs =\n", "line 1: max_jobs = '' is not allowed" },
+	{ "max_jobs = 1 2\n", "line 1: max_jobs = '1 2' is not allowed" },
+	{ "max_jobs = 1\nsocket = x", "line 2: socket = 'x' is not allowed" },
 };
 
 static void lines_that_are_wrong(void **state)
@@ -330,8 +330,9 @@ static void usage_names_every_option(void **state)
 	static const char *const names[] = {
 		"--socket=PATH",     "--data_port=PORT",  "--max_jobs=N",
 		"--allow_user=NAME", "--log_level=LEVEL", "--config=FILE",
-		"--embedded",	     "--version",	  "--help"};
-	char text[8192] = {0};
+		"--embedded",	     "--version",	  "--help"
+	};
+	char text[8192] = { 0 };
 	int pipes[2], saved = dup(1);
 
 	(void)state;

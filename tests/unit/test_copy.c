@@ -38,7 +38,7 @@ static int open_file(struct sc_image *image, const char *path, bool direct)
 			     : fd;
 }
 
-static struct sc_image image = {.open_file = open_file, .provider = "test"};
+static struct sc_image image = { .open_file = open_file, .provider = "test" };
 
 /* Takes the bytes. */
 static void add_file(const char *path, enum sc_file_kind kind,
@@ -131,8 +131,8 @@ static int record_end(struct sc_sink *sink, unsigned stream, struct sc_err *e)
 	return 0;
 }
 
-static const struct sc_sink_ops record_ops = {.chunk = record_chunk,
-					      .chunks_end = record_end};
+static const struct sc_sink_ops record_ops = { .chunk = record_chunk,
+					       .chunks_end = record_end };
 static struct recorder recorder;
 static struct sc_copy copy;
 
@@ -195,10 +195,10 @@ static void odd_destroy(struct sc_engine *engine)
 
 static struct engine_odd *odd_new(unsigned seed)
 {
-	static const struct sc_engine_ops ops = {.name = "odd",
-						 .submit = odd_submit,
-						 .wait = odd_wait,
-						 .destroy = odd_destroy};
+	static const struct sc_engine_ops ops = { .name = "odd",
+						  .submit = odd_submit,
+						  .wait = odd_wait,
+						  .destroy = odd_destroy };
 	struct engine_odd *e = calloc(1, sizeof(*e));
 
 	e->base.ops = &ops;
@@ -216,9 +216,9 @@ static int setup(void **state)
 	dir_fixture_open(&dir);
 	image.root = dir.fd;
 	err = (struct sc_err)SC_ERR_INIT;
-	recorder = (struct recorder){.base.ops = &record_ops,
-				     .lock = PTHREAD_MUTEX_INITIALIZER,
-				     .fail_after = -1};
+	recorder = (struct recorder){ .base.ops = &record_ops,
+				      .lock = PTHREAD_MUTEX_INITIALIZER,
+				      .fail_after = -1 };
 	memset(&copy, 0, sizeof(copy));
 	copy.list = &list;
 	copy.depth = TEST_DEPTH;
@@ -292,7 +292,7 @@ static int copy_one(struct sc_engine *engine)
 
 static void copy_many(unsigned streams, bool odd)
 {
-	struct run runs[MAX_STREAMS] = {0};
+	struct run runs[MAX_STREAMS] = { 0 };
 
 	for (unsigned i = 0; i < streams; i++)
 		start_run(&runs[i], &copy, i + 1,
@@ -383,7 +383,7 @@ static void zero_chunks_have_no_data(void **state)
 /* The part behind the last whole page cannot be checked, but is copied. */
 static void sizes_that_are_no_multiple(void **state)
 {
-	static const size_t extra[] = {1, 511, 1024, 4095, 4096, 16383};
+	static const size_t extra[] = { 1, 511, 1024, 4095, 4096, 16383 };
 
 	(void)state;
 	for (size_t i = 0; i < SC_ARRAY_SIZE(extra); i++) {
@@ -420,7 +420,7 @@ static void file_that_grew(void **state)
 
 static void file_that_shrank(void **state)
 {
-	static const size_t now[] = {0, 1, 16384, 65 * 16384, 66 * 16384 - 1};
+	static const size_t now[] = { 0, 1, 16384, 65 * 16384, 66 * 16384 - 1 };
 
 	(void)state;
 	for (size_t i = 0; i < SC_ARRAY_SIZE(now); i++) {
@@ -466,13 +466,13 @@ static void torn_pages_are_read_again(void **state)
 		uint32_t flags;
 		int64_t off;
 	} cases[] = {
-		{FX_FLAGS_PLAIN, 0},
-		{FX_FLAGS_PLAIN, 16383},
-		{FX_FLAGS_PLAIN, 100 * 16384 + 50},
-		{FX_FLAGS_PLAIN, 130 * 16384 - 1},
-		{FX_FLAGS_ZIP_1K, 1024 * 5 + 40},
-		{FX_FLAGS_ZIP_1K, 1024 * 129 + 40}, /* the last, alone in its
-						       block */
+		{ FX_FLAGS_PLAIN, 0 },
+		{ FX_FLAGS_PLAIN, 16383 },
+		{ FX_FLAGS_PLAIN, 100 * 16384 + 50 },
+		{ FX_FLAGS_PLAIN, 130 * 16384 - 1 },
+		{ FX_FLAGS_ZIP_1K, 1024 * 5 + 40 },
+		{ FX_FLAGS_ZIP_1K, 1024 * 129 + 40 }, /* the last, alone in its
+							 block */
 	};
 
 	(void)state;
@@ -508,8 +508,8 @@ static void damaged_pages_are_named(void **state)
 		"page 5 of db/b.ibd is corrupted (checksum mismatch, byte 5120)",
 		"page 0 of db/c.ibd is corrupted (checksum mismatch, byte 0)",
 	};
-	struct sc_copy copies[3] = {0};
-	struct run runs[3] = {0};
+	struct sc_copy copies[3] = { 0 };
+	struct run runs[3] = { 0 };
 
 	(void)state;
 	add_pages("db/a.ibd", FX_FLAGS_PLAIN, 78);

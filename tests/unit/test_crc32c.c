@@ -55,8 +55,8 @@ static void check_len(const uint8_t *p, size_t len)
 static void every_length_and_alignment(void **state)
 {
 	static uint8_t buf[70000];
-	static const size_t big[] = {4031, 4032,  4033,	 4050,	8146,
-				     8191, 16338, 32722, 65490, 65536};
+	static const size_t big[] = { 4031, 4032,  4033,  4050,	 8146,
+				      8191, 16338, 32722, 65490, 65536 };
 
 	(void)state;
 	fill(buf, sizeof(buf), 1);

@@ -21,10 +21,10 @@
 /* ---- bodies ----------------------------------------------------------------
  */
 
-static const struct sc_ctl_hello hello_sample = {7, "1.2.3"};
+static const struct sc_ctl_hello hello_sample = { 7, "1.2.3" };
 static const struct sc_ctl_donor_start donor_start_sample = {
-	.job_id = {1, 2, 3},
-	.key = {4, 5, [31] = 6},
+	.job_id = { 1, 2, 3 },
+	.key = { 4, 5, [31] = 6 },
 	.tls = true,
 	.local = true,
 	.autotune = true,
@@ -39,12 +39,13 @@ static const struct sc_ctl_donor_start donor_start_sample = {
 	.data_file_path = "ibdata1:12M:autoextend",
 	.target_name = "target",
 };
-static const struct sc_ctl_donor_ready donor_ready_sample = {65535, 1, 2, 3};
+static const struct sc_ctl_donor_ready donor_ready_sample = { 65535, 1, 2, 3 };
 static const struct sc_ctl_seal seal_sample = {
-	1, 2, 3, "binlog.000001", (char *)"a:1-2", (char *)"a:1-2,\nb:1"};
+	1, 2, 3, "binlog.000001", (char *)"a:1-2", (char *)"a:1-2,\nb:1"
+};
 static const struct sc_ctl_recipient_start recipient_start_sample = {
-	.job_id = {1, 2, 3},
-	.key = {9},
+	.job_id = { 1, 2, 3 },
+	.key = { 9 },
 	.tls = true,
 	.streams = 1,
 	.data_bandwidth = 1,
@@ -55,12 +56,14 @@ static const struct sc_ctl_recipient_start recipient_start_sample = {
 	.peer = "donor:3306",
 	.target_name = "clone.1",
 };
-static const struct sc_ctl_progress progress_sample = {7, 3, 1, 2, 3, 4};
+static const struct sc_ctl_progress progress_sample = { 7, 3, 1, 2, 3, 4 };
 static const struct sc_ctl_done done_sample = {
-	{1, 2, 3, "", (char *)"", (char *)""}, 5};
-static const struct sc_ctl_error error_sample = {3862, "why"};
+	{ 1, 2, 3, "", (char *)"", (char *)"" }, 5
+};
+static const struct sc_ctl_error error_sample = { 3862, "why" };
 static const struct sc_ctl_job_status job_status_sample = {
-	{1}, 2, 7, 3, 4, 5, 6, 7, 8, 9, "peer", "message"};
+	{ 1 }, 2, 7, 3, 4, 5, 6, 7, 8, 9, "peer", "message"
+};
 
 /* put_X() encodes the sample; again_X() decodes and, with enc, encodes what it
  * got. */
@@ -96,23 +99,24 @@ static const struct kind {
 	int (*again)(struct sc_dec *dec, struct sc_enc *enc);
 	bool more_may_follow;
 } kinds[] = {
-	{"hello", put_hello, again_hello, false},
-	{"donor_start", put_donor_start, again_donor_start, false},
-	{"donor_ready", put_donor_ready, again_donor_ready, false},
-	{"seal", put_seal, again_seal, false},
-	{"recipient_start", put_recipient_start, again_recipient_start, false},
-	{"progress", put_progress, again_progress, false},
-	{"done", put_done, again_done, false},
-	{"error", put_error, again_error, false},
-	{"job_status", put_job_status, again_job_status, true},
+	{ "hello", put_hello, again_hello, false },
+	{ "donor_start", put_donor_start, again_donor_start, false },
+	{ "donor_ready", put_donor_ready, again_donor_ready, false },
+	{ "seal", put_seal, again_seal, false },
+	{ "recipient_start", put_recipient_start, again_recipient_start,
+	  false },
+	{ "progress", put_progress, again_progress, false },
+	{ "done", put_done, again_done, false },
+	{ "error", put_error, again_error, false },
+	{ "job_status", put_job_status, again_job_status, true },
 };
 
 static void every_body_comes_back(void **state)
 {
 	(void)state;
 	for (size_t i = 0; i < SC_ARRAY_SIZE(kinds); i++) {
-		CLEANUP_ENC struct sc_enc first = {0};
-		CLEANUP_ENC struct sc_enc second = {0};
+		CLEANUP_ENC struct sc_enc first = { 0 };
+		CLEANUP_ENC struct sc_enc second = { 0 };
 		struct sc_dec dec;
 
 		kinds[i].put(&first);
@@ -141,7 +145,7 @@ static void every_truncation_is_refused(void **state)
 {
 	(void)state;
 	for (size_t i = 0; i < SC_ARRAY_SIZE(kinds); i++) {
-		CLEANUP_ENC struct sc_enc enc = {0};
+		CLEANUP_ENC struct sc_enc enc = { 0 };
 
 		kinds[i].put(&enc);
 		sc_enc_u8(&enc, 0);
@@ -158,7 +162,7 @@ static void every_flipped_bit_is_survived(void **state)
 {
 	(void)state;
 	for (size_t i = 0; i < SC_ARRAY_SIZE(kinds); i++) {
-		CLEANUP_ENC struct sc_enc enc = {0};
+		CLEANUP_ENC struct sc_enc enc = { 0 };
 
 		kinds[i].put(&enc);
 		for (size_t bit = 0; bit < enc.len * 8; bit++) {
@@ -173,15 +177,16 @@ static const struct sizes_case {
 	uint32_t streams, page_size;
 	bool ok;
 } sizes_cases[] = {
-	{1, 4096, true},      {128, 65536, true},	 {0, 16384, false},
-	{129, 16384, false},  {UINT32_MAX, 4096, false}, {1, 0, false},
-	{1, 2048, false},     {1, 12288, false},	 {1, 131072, false},
-	{1, 1u << 31, false},
+	{ 1, 4096, true },	     { 128, 65536, true },
+	{ 0, 16384, false },	     { 129, 16384, false },
+	{ UINT32_MAX, 4096, false }, { 1, 0, false },
+	{ 1, 2048, false },	     { 1, 12288, false },
+	{ 1, 131072, false },	     { 1, 1u << 31, false },
 };
 
 static int try_donor_start(const struct sc_ctl_donor_start *m)
 {
-	CLEANUP_ENC struct sc_enc enc = {0};
+	CLEANUP_ENC struct sc_enc enc = { 0 };
 	struct sc_ctl_donor_start got;
 	struct sc_dec dec;
 
@@ -192,7 +197,7 @@ static int try_donor_start(const struct sc_ctl_donor_start *m)
 
 static int try_recipient_start(const struct sc_ctl_recipient_start *m)
 {
-	CLEANUP_ENC struct sc_enc enc = {0};
+	CLEANUP_ENC struct sc_enc enc = { 0 };
 	struct sc_ctl_recipient_start got;
 	struct sc_dec dec;
 
@@ -248,9 +253,9 @@ static void target_names(void **state)
 	static const struct {
 		const char *name;
 		bool ok;
-	} cases[] = {{"a", true},    {"..a", true}, {"a b", true},
-		     {"", false},    {".", false},  {"..", false},
-		     {"a/b", false}, {"/", false},  {"a/", false}};
+	} cases[] = { { "a", true },	{ "..a", true }, { "a b", true },
+		      { "", false },	{ ".", false },	 { "..", false },
+		      { "a/b", false }, { "/", false },	 { "a/", false } };
 
 	(void)state;
 	for (size_t i = 0; i < SC_ARRAY_SIZE(cases); i++) {
@@ -276,16 +281,16 @@ static void bytes_out_of_range(void **state)
 		size_t at;
 		uint8_t bad;
 	} cases[] = {
-		{"donor_start", 48, 2},	    {"donor_start", 49, 2},
-		{"recipient_start", 48, 2}, {"progress", 0, 8},
-		{"progress", 0, 255},	    {"progress", 1, 4},
-		{"job_status", 16, 3},	    {"job_status", 17, 8},
-		{"job_status", 18, 4},
+		{ "donor_start", 48, 2 },     { "donor_start", 49, 2 },
+		{ "recipient_start", 48, 2 }, { "progress", 0, 8 },
+		{ "progress", 0, 255 },	      { "progress", 1, 4 },
+		{ "job_status", 16, 3 },      { "job_status", 17, 8 },
+		{ "job_status", 18, 4 },
 	};
 
 	(void)state;
 	for (size_t i = 0; i < SC_ARRAY_SIZE(cases); i++) {
-		CLEANUP_ENC struct sc_enc enc = {0};
+		CLEANUP_ENC struct sc_enc enc = { 0 };
 		const struct kind *k = kinds;
 
 		while (strcmp(k->name, cases[i].kind) != 0)
@@ -302,12 +307,12 @@ static void bytes_out_of_range(void **state)
 /* "No error" as the code of an error would make a failure look like none. */
 static void error_needs_a_code(void **state)
 {
-	static const uint32_t codes[] = {0, 0x80000000, UINT32_MAX};
+	static const uint32_t codes[] = { 0, 0x80000000, UINT32_MAX };
 
 	(void)state;
 	for (size_t i = 0; i < SC_ARRAY_SIZE(codes); i++) {
-		struct sc_ctl_error m = {codes[i], "why"};
-		CLEANUP_ENC struct sc_enc enc = {0};
+		struct sc_ctl_error m = { codes[i], "why" };
+		CLEANUP_ENC struct sc_enc enc = { 0 };
 		struct sc_dec dec;
 
 		sc_ctl_put_error(&enc, &m);
@@ -318,8 +323,8 @@ static void error_needs_a_code(void **state)
 
 static void longest_strings(void **state)
 {
-	struct sc_ctl_error m = {1, ""}, got;
-	CLEANUP_ENC struct sc_enc enc = {0};
+	struct sc_ctl_error m = { 1, "" }, got;
+	CLEANUP_ENC struct sc_enc enc = { 0 };
 	struct sc_dec dec;
 
 	(void)state;
@@ -387,9 +392,9 @@ static void hang_up(void)
 static void send_raw(const void *p, size_t len, const int *fds, int nfds)
 {
 	char control[CMSG_SPACE(sizeof(int) * 64)]
-		__attribute__((aligned(sizeof(size_t)))) = {0};
-	struct iovec iov = {(void *)(uintptr_t)p, len};
-	struct msghdr mh = {.msg_iov = &iov, .msg_iovlen = 1};
+		__attribute__((aligned(sizeof(size_t)))) = { 0 };
+	struct iovec iov = { (void *)(uintptr_t)p, len };
+	struct msghdr mh = { .msg_iov = &iov, .msg_iovlen = 1 };
 
 	if (nfds) {
 		struct cmsghdr *cm;
@@ -426,7 +431,7 @@ static void expect_refused(int sys_errno, const char *text)
 
 static void message_arrives(void **state)
 {
-	struct sc_enc enc = {0};
+	struct sc_enc enc = { 0 };
 	struct sc_ctl_progress got;
 	struct sc_dec dec;
 
@@ -499,9 +504,9 @@ static void same_file(int a, int b)
 
 static void descriptors_arrive_in_order(void **state)
 {
-	int fds[5] = {open("/", O_PATH | O_CLOEXEC),
-		      open("/dev/null", O_RDONLY | O_CLOEXEC), ours, theirs,
-		      open("/proc", O_PATH | O_CLOEXEC)};
+	int fds[5] = { open("/", O_PATH | O_CLOEXEC),
+		       open("/dev/null", O_RDONLY | O_CLOEXEC), ours, theirs,
+		       open("/proc", O_PATH | O_CLOEXEC) };
 	unsigned before = fx_count_fds();
 	int taken;
 
@@ -546,12 +551,12 @@ static const struct fds_case {
 	uint16_t type;
 	int header_fds, body_fds;
 } fds_cases[] = {
-	{SC_CTL_RECIPIENT_START, 3, 0}, {SC_CTL_RECIPIENT_START, 2, 1},
-	{SC_CTL_RECIPIENT_START, 0, 3}, {SC_CTL_FOLLOWED, 1, 0},
-	{SC_CTL_FOLLOWED, 0, 1},	{SC_CTL_DONOR_START, 6, 0},
-	{SC_CTL_DONOR_START, 8, 0},	{SC_CTL_DONOR_START, 9, 0},
-	{SC_CTL_DONOR_START, 10, 0},	{SC_CTL_DONOR_START, 11, 0},
-	{SC_CTL_DONOR_START, 60, 0},	{SC_CTL_DONOR_START, 5, 60},
+	{ SC_CTL_RECIPIENT_START, 3, 0 }, { SC_CTL_RECIPIENT_START, 2, 1 },
+	{ SC_CTL_RECIPIENT_START, 0, 3 }, { SC_CTL_FOLLOWED, 1, 0 },
+	{ SC_CTL_FOLLOWED, 0, 1 },	  { SC_CTL_DONOR_START, 6, 0 },
+	{ SC_CTL_DONOR_START, 8, 0 },	  { SC_CTL_DONOR_START, 9, 0 },
+	{ SC_CTL_DONOR_START, 10, 0 },	  { SC_CTL_DONOR_START, 11, 0 },
+	{ SC_CTL_DONOR_START, 60, 0 },	  { SC_CTL_DONOR_START, 5, 60 },
 };
 
 static void too_many_descriptors(void **state)
@@ -586,19 +591,20 @@ static void bad_headers(void **state)
 		uint32_t len;
 		const char *text;
 	} cases[] = {
-		{0x46444353, 1, 0, 0, "not a snapclone message"},
-		{0, 1, 0, 0, "not a snapclone message"},
-		{SC_CTL_MAGIC, 1, 1, 0, "not a snapclone message"},
-		{SC_CTL_MAGIC, 0, 0, 0, "unknown message type"},
-		{SC_CTL_MAGIC, SC_CTL_TYPE_MAX + 1, 0, 0,
-		 "unknown message type"},
-		{SC_CTL_MAGIC, 65535, 0, 0, "unknown message type"},
-		{SC_CTL_MAGIC, SC_CTL_HELLO, 0, 129, "message too long"},
-		{SC_CTL_MAGIC, SC_CTL_CANCEL, 0, 1, "message too long"},
-		{SC_CTL_MAGIC, SC_CTL_FOLLOWED, 0, 9, "message too long"},
-		{SC_CTL_MAGIC, SC_CTL_SEAL, 0, SC_CTL_MAX_BODY + 1,
-		 "message too long"},
-		{SC_CTL_MAGIC, SC_CTL_SEAL, 0, UINT32_MAX, "message too long"},
+		{ 0x46444353, 1, 0, 0, "not a snapclone message" },
+		{ 0, 1, 0, 0, "not a snapclone message" },
+		{ SC_CTL_MAGIC, 1, 1, 0, "not a snapclone message" },
+		{ SC_CTL_MAGIC, 0, 0, 0, "unknown message type" },
+		{ SC_CTL_MAGIC, SC_CTL_TYPE_MAX + 1, 0, 0,
+		  "unknown message type" },
+		{ SC_CTL_MAGIC, 65535, 0, 0, "unknown message type" },
+		{ SC_CTL_MAGIC, SC_CTL_HELLO, 0, 129, "message too long" },
+		{ SC_CTL_MAGIC, SC_CTL_CANCEL, 0, 1, "message too long" },
+		{ SC_CTL_MAGIC, SC_CTL_FOLLOWED, 0, 9, "message too long" },
+		{ SC_CTL_MAGIC, SC_CTL_SEAL, 0, SC_CTL_MAX_BODY + 1,
+		  "message too long" },
+		{ SC_CTL_MAGIC, SC_CTL_SEAL, 0, UINT32_MAX,
+		  "message too long" },
 	};
 	uint8_t header[SC_CTL_HEADER_SIZE];
 
@@ -674,12 +680,12 @@ static void send_refuses_what_recv_would(void **state)
 		uint16_t type;
 		size_t len;
 		int nfds;
-	} cases[] = {{0, 0, 0},
-		     {SC_CTL_TYPE_MAX + 1, 0, 0},
-		     {SC_CTL_SEALED, 1, 0},
-		     {SC_CTL_HELLO, 129, 0},
-		     {SC_CTL_HELLO, 1, 1},
-		     {SC_CTL_DONOR_START, 1, 6}};
+	} cases[] = { { 0, 0, 0 },
+		      { SC_CTL_TYPE_MAX + 1, 0, 0 },
+		      { SC_CTL_SEALED, 1, 0 },
+		      { SC_CTL_HELLO, 129, 0 },
+		      { SC_CTL_HELLO, 1, 1 },
+		      { SC_CTL_DONOR_START, 1, 6 } };
 	static const uint8_t body[256];
 	int fds[8];
 
@@ -699,7 +705,7 @@ static void send_refuses_what_recv_would(void **state)
 
 static void out_of_memory_is_reported(void **state)
 {
-	struct sc_enc enc = {.failed = true};
+	struct sc_enc enc = { .failed = true };
 
 	(void)state;
 	assert_int_equal(
@@ -712,8 +718,8 @@ static void out_of_memory_is_reported(void **state)
 
 static void answer_hello(uint32_t version, const char *software)
 {
-	struct sc_ctl_hello hello = {.version = version};
-	struct sc_enc enc = {0};
+	struct sc_ctl_hello hello = { .version = version };
+	struct sc_enc enc = { 0 };
 
 	snprintf(hello.software, sizeof(hello.software), "%s", software);
 	sc_ctl_put_hello(&enc, &hello);
@@ -722,8 +728,8 @@ static void answer_hello(uint32_t version, const char *software)
 
 static void answer_error(uint32_t code, const char *text)
 {
-	struct sc_ctl_error e = {.code = code};
-	struct sc_enc enc = {0};
+	struct sc_ctl_error e = { .code = code };
+	struct sc_enc enc = { 0 };
 
 	snprintf(e.message, sizeof(e.message), "%s", text);
 	sc_ctl_put_error(&enc, &e);

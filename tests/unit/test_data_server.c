@@ -23,8 +23,8 @@
 
 enum { STREAMS = 3, LIMIT_MS = 3000, GUESTS = 32 + STREAMS + 1 };
 
-static const uint8_t job_id[SC_JOB_ID_SIZE] = {1, 2, 3};
-static const uint8_t key[SC_JOB_KEY_SIZE] = {7, [31] = 9};
+static const uint8_t job_id[SC_JOB_ID_SIZE] = { 1, 2, 3 };
+static const uint8_t key[SC_JOB_KEY_SIZE] = { 7, [31] = 9 };
 static const uint8_t zero[SC_JOB_KEY_SIZE];
 static atomic_bool never;
 
@@ -63,7 +63,7 @@ static void cancel_job(struct sc_job *j)
 	sc_data_server_cancel(server, false);
 }
 
-static const struct sc_job_ops job_ops = {.cancel = cancel_job};
+static const struct sc_job_ops job_ops = { .cancel = cancel_job };
 
 static void no_log(void *ctx, enum sc_log_level level, const char *line)
 {
@@ -74,14 +74,14 @@ static void no_log(void *ctx, enum sc_log_level level, const char *line)
 
 static int setup(bool with_tls)
 {
-	struct sc_data_server_params params = {.job = &job,
-					       .address = "127.0.0.1",
-					       .tls = with_tls,
-					       .streams = STREAMS,
-					       .key = key,
-					       .handshake_ms =
-						       (int)handshake_ms,
-					       .run_stream = run_stream};
+	struct sc_data_server_params params = { .job = &job,
+						.address = "127.0.0.1",
+						.tls = with_tls,
+						.streams = STREAMS,
+						.key = key,
+						.handshake_ms =
+							(int)handshake_ms,
+						.run_stream = run_stream };
 
 	fds_before = fx_count_fds();
 	threads_before = fx_count_threads();
@@ -180,8 +180,8 @@ static struct sc_conn *over(int fd)
 
 static struct sc_hello good_hello(unsigned stream)
 {
-	struct sc_hello hello = {.version = SC_FRAME_VERSION,
-				 .stream = (uint16_t)stream};
+	struct sc_hello hello = { .version = SC_FRAME_VERSION,
+				  .stream = (uint16_t)stream };
 
 	memcpy(hello.job_id, job_id, sizeof(job_id));
 	memcpy(hello.token, tls ? zero : key, sizeof(hello.token));
@@ -191,7 +191,7 @@ static struct sc_hello good_hello(unsigned stream)
 static void say(struct sc_conn *conn, const struct sc_hello *hello)
 {
 	struct sc_err e = SC_ERR_INIT;
-	struct sc_enc enc = {0};
+	struct sc_enc enc = { 0 };
 
 	sc_frame_put_hello(&enc, hello);
 	if (sc_frame_send_enc(conn, SC_FRAME_HELLO, &enc, &e) < 0)
@@ -201,7 +201,7 @@ static void say(struct sc_conn *conn, const struct sc_hello *hello)
 /* The server's answer: 1 admitted, 0 hung up, else -1. */
 static int answer(struct sc_conn *conn)
 {
-	CLEANUP_FRAME struct sc_frame frame = {0};
+	CLEANUP_FRAME struct sc_frame frame = { 0 };
 	struct sc_err e = SC_ERR_INIT;
 
 	if (sc_frame_recv(conn, &frame, NULL, &e) == 0)
@@ -276,10 +276,14 @@ static void streams_run_to_their_end(void **state)
 static const struct hello_case {
 	unsigned version, stream, id_bit, token_bit; /* bits + 1 to flip */
 } hello_cases[] = {
-	{SC_FRAME_VERSION + 1, 0, 0, 0},       {0, 0, 0, 0},
-	{SC_FRAME_VERSION, STREAMS + 1, 0, 0}, {SC_FRAME_VERSION, 65535, 0, 0},
-	{SC_FRAME_VERSION, 0, 1, 0},	       {SC_FRAME_VERSION, 0, 128, 0},
-	{SC_FRAME_VERSION, 0, 0, 1},	       {SC_FRAME_VERSION, 0, 0, 256},
+	{ SC_FRAME_VERSION + 1, 0, 0, 0 },
+	{ 0, 0, 0, 0 },
+	{ SC_FRAME_VERSION, STREAMS + 1, 0, 0 },
+	{ SC_FRAME_VERSION, 65535, 0, 0 },
+	{ SC_FRAME_VERSION, 0, 1, 0 },
+	{ SC_FRAME_VERSION, 0, 128, 0 },
+	{ SC_FRAME_VERSION, 0, 0, 1 },
+	{ SC_FRAME_VERSION, 0, 0, 256 },
 };
 
 static void wrong_hellos(void **state)
@@ -374,11 +378,11 @@ static const struct {
 	uint16_t type;
 	uint32_t body_len;
 } wrong_frames[] = {
-	{SC_FRAME_DONE, 0},	{SC_FRAME_ERROR, 10},
-	{SC_FRAME_HELLO, 0},	{SC_FRAME_HELLO, 51},
-	{SC_FRAME_HELLO, 53},	{SC_FRAME_HELLO, 64},
-	{SC_FRAME_HELLO, 65},	{SC_FRAME_SEAL, 1000},
-	{SC_FRAME_FILES, 2000}, {99, 0},
+	{ SC_FRAME_DONE, 0 },	  { SC_FRAME_ERROR, 10 },
+	{ SC_FRAME_HELLO, 0 },	  { SC_FRAME_HELLO, 51 },
+	{ SC_FRAME_HELLO, 53 },	  { SC_FRAME_HELLO, 64 },
+	{ SC_FRAME_HELLO, 65 },	  { SC_FRAME_SEAL, 1000 },
+	{ SC_FRAME_FILES, 2000 }, { 99, 0 },
 };
 
 static void frames_that_are_no_hello(void **state)
@@ -406,12 +410,12 @@ static const struct {
 	const char *bytes;
 	size_t len;
 } garbage[] = {
-	{"GET / HTTP/1.1\r\nHost: example.com\r\n\r\n", 37},
-	{"\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0",
-	 32},
-	{"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03zzzzzzzzzzzzzzzzzzzzz",
-	 32},
-	{"SCDFxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx", 38},
+	{ "GET / HTTP/1.1\r\nHost: example.com\r\n\r\n", 37 },
+	{ "\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0",
+	  32 },
+	{ "\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03zzzzzzzzzzzzzzzzzzzzz",
+	  32 },
+	{ "SCDFxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx", 38 },
 };
 
 /* Raw bytes: the server hangs up at once, not when the peer does. */
@@ -453,7 +457,7 @@ static void peer_that_leaves_early(void **state)
 
 static void strangers_with_the_wrong_key(void **state)
 {
-	uint8_t other[SC_JOB_KEY_SIZE] = {1};
+	uint8_t other[SC_JOB_KEY_SIZE] = { 1 };
 
 	(void)state;
 	for (int i = 0; i < 3; i++) {
@@ -496,7 +500,8 @@ static void slow_stranger_is_dropped(void **state)
 	/* Both begin well: a frame's header, a TLS ClientHello. */
 	static const char begins[2][12] = {
 		"SCDF\1\0\0\0\64\0\0",
-		"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03"};
+		"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03"
+	};
 	uint64_t began = sc_now_ms();
 	int fd = dial();
 
@@ -682,12 +687,12 @@ static void free_at_once(void **state)
 
 static void address_in_use(void **state)
 {
-	struct sc_data_server_params params = {.job = &job,
-					       .address = "127.0.0.1",
-					       .port = port,
-					       .streams = 1,
-					       .key = key,
-					       .run_stream = run_stream};
+	struct sc_data_server_params params = { .job = &job,
+						.address = "127.0.0.1",
+						.port = port,
+						.streams = 1,
+						.key = key,
+						.run_stream = run_stream };
 	struct sc_data_server *second = NULL;
 	uint16_t other;
 
@@ -722,7 +727,7 @@ static int first_thread(void **state)
 #f "_tls", f, setup_tls, teardown, NULL                        \
 	}
 #define HASTY(f)                                                               \
-	{#f, f, setup_hasty, teardown_hasty, NULL},                            \
+	{ #f, f, setup_hasty, teardown_hasty, NULL },                          \
 	{                                                                      \
 #f "_tls", f, setup_hasty_tls, teardown_hasty, NULL            \
 	}
@@ -743,8 +748,8 @@ int main(void)
 		TLS(strangers_with_the_wrong_key),
 		BOTH(places_for_guests_are_limited),
 		HASTY(slow_stranger_is_dropped),
-		{"slow_stream_is_not_dropped", slow_stream_is_not_dropped,
-		 setup_hasty, teardown_hasty, NULL},
+		{ "slow_stream_is_not_dropped", slow_stream_is_not_dropped,
+		  setup_hasty, teardown_hasty, NULL },
 		PLAIN(places_are_used_again),
 		BOTH(failed_stream_fails_the_job),
 		BOTH(cancel_wakes_streams),

@@ -55,10 +55,11 @@ static void sys_appends_the_text(void **state)
 		int sys_errno, code;
 		const char *text;
 	} cases[] = {
-		{ENOENT, 1815, "x: No such file or directory"},
-		{ENOSPC, SC_ER_CLONE_DISK_SPACE, "x: No space left on device"},
-		{EDQUOT, SC_ER_CLONE_DISK_SPACE, "x: Disk quota exceeded"},
-		{123456, 1815, "x: unknown error"},
+		{ ENOENT, 1815, "x: No such file or directory" },
+		{ ENOSPC, SC_ER_CLONE_DISK_SPACE,
+		  "x: No space left on device" },
+		{ EDQUOT, SC_ER_CLONE_DISK_SPACE, "x: Disk quota exceeded" },
+		{ 123456, 1815, "x: unknown error" },
 	};
 
 	(void)state;
@@ -104,7 +105,7 @@ static void context_truncates(void **state)
 		struct {
 			struct sc_err err;
 			char guard[8];
-		} s = {SC_ERR_INIT, "guarded"};
+		} s = { SC_ERR_INIT, "guarded" };
 		size_t want = SC_MIN(n + 5, sizeof(s.err.msg) - 1);
 
 		(void)state;

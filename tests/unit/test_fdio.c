@@ -90,34 +90,34 @@ static const struct open_case {
 	const char *path;
 	int flags, want, walk;
 } open_cases[] = {
-	{"a/b/file", O_RDONLY, 0, 0},
-	{"a/./b/file", O_RDONLY, 0, 0},
-	{"top", O_RDWR, 0, 0},
-	{"a/b", O_RDONLY | O_DIRECTORY, 0, 0},
-	{"a/b", O_PATH | O_DIRECTORY, 0, 0},
-	{"..hidden", O_RDONLY, 0, 0},
-	{"new", O_WRONLY | O_CREAT | O_EXCL, 0, 0},
-	{"a/new", O_WRONLY | O_CREAT | O_EXCL, 0, 0},
-	{"top", O_WRONLY | O_CREAT | O_EXCL, -EEXIST, 0},
-	{"", O_RDONLY, -EINVAL, 0},
-	{"/etc/passwd", O_RDONLY, -EINVAL, 0},
-	{"..", O_RDONLY, -EINVAL, 0},
-	{"../x", O_RDONLY, -EINVAL, 0},
-	{"a/../top", O_RDONLY, -EINVAL, 0},
-	{"a/b/..", O_RDONLY, -EINVAL, 0},
-	{"a//b/file", O_RDONLY, -EINVAL, 0},
-	{"a/b/", O_RDONLY, -EINVAL, 0},
-	{"missing", O_RDONLY, -ENOENT, 0},
-	{"missing/x", O_RDONLY, -ENOENT, 0},
-	{"top/x", O_RDONLY, -ENOTDIR, 0},
-	{"link_file", O_RDONLY, -ELOOP, 0},
-	{"link_file", O_PATH, -ELOOP, 0},
-	{"link_out", O_RDONLY, -ELOOP, 0},
-	{"link_none", O_WRONLY | O_CREAT, -ELOOP, 0},
-	{"link_none", O_WRONLY | O_CREAT | O_EXCL, -EEXIST, 0},
-	{"link_dir", O_RDONLY | O_DIRECTORY, -ELOOP, -ENOTDIR},
-	{"link_dir/file", O_RDONLY, -ELOOP, -ENOTDIR},
-	{"link_up/top", O_RDONLY, -ELOOP, -ENOTDIR},
+	{ "a/b/file", O_RDONLY, 0, 0 },
+	{ "a/./b/file", O_RDONLY, 0, 0 },
+	{ "top", O_RDWR, 0, 0 },
+	{ "a/b", O_RDONLY | O_DIRECTORY, 0, 0 },
+	{ "a/b", O_PATH | O_DIRECTORY, 0, 0 },
+	{ "..hidden", O_RDONLY, 0, 0 },
+	{ "new", O_WRONLY | O_CREAT | O_EXCL, 0, 0 },
+	{ "a/new", O_WRONLY | O_CREAT | O_EXCL, 0, 0 },
+	{ "top", O_WRONLY | O_CREAT | O_EXCL, -EEXIST, 0 },
+	{ "", O_RDONLY, -EINVAL, 0 },
+	{ "/etc/passwd", O_RDONLY, -EINVAL, 0 },
+	{ "..", O_RDONLY, -EINVAL, 0 },
+	{ "../x", O_RDONLY, -EINVAL, 0 },
+	{ "a/../top", O_RDONLY, -EINVAL, 0 },
+	{ "a/b/..", O_RDONLY, -EINVAL, 0 },
+	{ "a//b/file", O_RDONLY, -EINVAL, 0 },
+	{ "a/b/", O_RDONLY, -EINVAL, 0 },
+	{ "missing", O_RDONLY, -ENOENT, 0 },
+	{ "missing/x", O_RDONLY, -ENOENT, 0 },
+	{ "top/x", O_RDONLY, -ENOTDIR, 0 },
+	{ "link_file", O_RDONLY, -ELOOP, 0 },
+	{ "link_file", O_PATH, -ELOOP, 0 },
+	{ "link_out", O_RDONLY, -ELOOP, 0 },
+	{ "link_none", O_WRONLY | O_CREAT, -ELOOP, 0 },
+	{ "link_none", O_WRONLY | O_CREAT | O_EXCL, -EEXIST, 0 },
+	{ "link_dir", O_RDONLY | O_DIRECTORY, -ELOOP, -ENOTDIR },
+	{ "link_dir/file", O_RDONLY, -ELOOP, -ENOTDIR },
+	{ "link_up/top", O_RDONLY, -ELOOP, -ENOTDIR },
 };
 
 static void make_tree(void)
@@ -175,7 +175,7 @@ static int forbid_openat2(int sys_errno)
 			 SECCOMP_RET_ERRNO | (unsigned)sys_errno),
 		BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
 	};
-	struct sock_fprog prog = {SC_ARRAY_SIZE(code), code};
+	struct sock_fprog prog = { SC_ARRAY_SIZE(code), code };
 
 	return prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) ||
 			       prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &prog,
@@ -236,7 +236,7 @@ static void open_beneath_modes(void **state)
 
 static void open_beneath_long_names(void **state)
 {
-	char name[300] = {0};
+	char name[300] = { 0 };
 
 	(void)state;
 	memset(name, 'x', sizeof(name) - 1);
@@ -285,10 +285,10 @@ static void mkdirs_refuses(void **state)
 		const char *path;
 		int want;
 	} cases[] = {
-		{"../x/f", -EINVAL},	 {"/x/f", -EINVAL},
-		{"a/../x/f", -EINVAL},	 {"", -EINVAL},
-		{"top/x/f", -ENOTDIR},	 {"link_dir/x/f", -ELOOP},
-		{"link_up/x/f", -ELOOP},
+		{ "../x/f", -EINVAL },	   { "/x/f", -EINVAL },
+		{ "a/../x/f", -EINVAL },   { "", -EINVAL },
+		{ "top/x/f", -ENOTDIR },   { "link_dir/x/f", -ELOOP },
+		{ "link_up/x/f", -ELOOP },
 	};
 
 	(void)state;

@@ -44,33 +44,33 @@ static const struct path_case {
 	const char *path;
 	bool ok;
 } path_cases[] = {
-	{"ibdata1", true},
-	{"db/t.ibd", true},
-	{"db/sub/t.ibd", true},
-	{"db/#sql-ib1059-7.ibd", true}, /* an intermediate table */
-	{"db@002e1/t#p#p0.ibd", true},
-	{"..t", true},
-	{"...", true},
-	{"db/.t", true},
-	{"a b", true},
-	{"a b\n", false},
-	{"a\n./auto.cnf", false},
-	{"a\r", false},
-	{"", false},
-	{"/", false},
-	{"/t", false},
-	{"t/", false},
-	{"a//b", false},
-	{".", false},
-	{"..", false},
-	{"./t", false},
-	{"../t", false},
-	{"a/./t", false},
-	{"a/../t", false},
-	{"a/..", false},
-	{"#clone/x", false},
-	{"#innodb_redo/#ib_redo0", false},
-	{"#ib_16384_0.dblwr", false},
+	{ "ibdata1", true },
+	{ "db/t.ibd", true },
+	{ "db/sub/t.ibd", true },
+	{ "db/#sql-ib1059-7.ibd", true }, /* an intermediate table */
+	{ "db@002e1/t#p#p0.ibd", true },
+	{ "..t", true },
+	{ "...", true },
+	{ "db/.t", true },
+	{ "a b", true },
+	{ "a b\n", false },
+	{ "a\n./auto.cnf", false },
+	{ "a\r", false },
+	{ "", false },
+	{ "/", false },
+	{ "/t", false },
+	{ "t/", false },
+	{ "a//b", false },
+	{ ".", false },
+	{ "..", false },
+	{ "./t", false },
+	{ "../t", false },
+	{ "a/./t", false },
+	{ "a/../t", false },
+	{ "a/..", false },
+	{ "#clone/x", false },
+	{ "#innodb_redo/#ib_redo0", false },
+	{ "#ib_16384_0.dblwr", false },
 };
 
 static void paths(void **state)
@@ -127,11 +127,11 @@ static void chunks_of_files(void **state)
 {
 	static const uint64_t m = SC_CHUNK_SIZE;
 	const uint64_t cases[][6] = {
-		{1, m, m + 1, 3 * m, 1, 2 * m},
-		{0, 0, 1, 0, 0, 2 * m},
-		{m, 0, 0, 0, 0, m},
-		{0, 3 * m, 0, 5, 0, 0},
-		{9, 0, 0, 0, 0, 0},
+		{ 1, m, m + 1, 3 * m, 1, 2 * m },
+		{ 0, 0, 1, 0, 0, 2 * m },
+		{ m, 0, 0, 0, 0, m },
+		{ 0, 3 * m, 0, 5, 0, 0 },
+		{ 9, 0, 0, 0, 0, 0 },
 	};
 
 	(void)state;
@@ -166,8 +166,9 @@ static int open_file(struct sc_image *image, const char *path, bool direct)
 
 static int scan(const char *data_file_path)
 {
-	struct sc_image image = {
-		.open_file = open_file, .provider = "test", .root = dir.fd};
+	struct sc_image image = { .open_file = open_file,
+				  .provider = "test",
+				  .root = dir.fd };
 
 	return sc_filelist_scan(&image, data_file_path, 16384, &list, &err);
 }
@@ -212,47 +213,47 @@ static const struct {
 	const char *path;
 	enum sc_file_kind kind; /* 0: must not be listed */
 } datadir[] = {
-	{"ibdata1", SC_FILE_PAGES},
-	{"mysql.ibd", SC_FILE_PAGES},
-	{"undo_001", SC_FILE_PAGES},
-	{"undo_002", SC_FILE_PAGES},
-	{"undo_77.ibu", SC_FILE_PAGES},
-	{"general.ibd", SC_FILE_PAGES},
-	{"db/t.ibd", SC_FILE_PAGES},
-	{"db/t#p#p0.ibd", SC_FILE_PAGES},
-	{"db/#sql-ib1059-7.ibd", SC_FILE_PAGES},
-	{"db/sub/dir/ts.ibd", SC_FILE_PAGES},
-	{"db2/u.ibu", SC_FILE_PAGES},
-	{"undo_1_trunc.log", SC_FILE_OPAQUE},
-	{"ib_buffer_pool", SC_FILE_OPAQUE},
-	{"ib_buffer_pool.incomplete", 0},
-	{"undo_001.bak", 0},
-	{"undo_", 0},
-	{"undo_1_trunc.log.x", 0},
-	{"#innodb_redo/#ib_redo1", 0},
-	{"#innodb_redo/x.ibd", 0},
-	{"#innodb_temp/temp_1.ibt", 0},
-	{"#innodb_temp/x.ibd", 0},
-	{"#ib_16384_0.dblwr", 0},
-	{"#ib_archive/x.ibd", 0},
-	{"#clone/x.ibd", 0},
-	{"ibtmp1", 0},
-	{"ibdata2", 0}, /* not named by innodb_data_file_path */
-	{"binlog.000001", 0},
-	{"binlog.index", 0},
-	{"auto.cnf", 0},
-	{"mysqld-auto.cnf", 0},
-	{"ca-key.pem", 0},
-	{"db/t.sdi", 0},
-	{"db/t.MYD", 0},
-	{"db/t.MYI", 0},
-	{"db/t.CSV", 0},
-	{"db/undo_001", 0},
-	{"db/ib_buffer_pool", 0},
-	{"db/ibd", 0},
-	{".ibd", 0},
-	{".hidden/t.ibd", 0},
-	{"lost+found/t.ibd", 0},
+	{ "ibdata1", SC_FILE_PAGES },
+	{ "mysql.ibd", SC_FILE_PAGES },
+	{ "undo_001", SC_FILE_PAGES },
+	{ "undo_002", SC_FILE_PAGES },
+	{ "undo_77.ibu", SC_FILE_PAGES },
+	{ "general.ibd", SC_FILE_PAGES },
+	{ "db/t.ibd", SC_FILE_PAGES },
+	{ "db/t#p#p0.ibd", SC_FILE_PAGES },
+	{ "db/#sql-ib1059-7.ibd", SC_FILE_PAGES },
+	{ "db/sub/dir/ts.ibd", SC_FILE_PAGES },
+	{ "db2/u.ibu", SC_FILE_PAGES },
+	{ "undo_1_trunc.log", SC_FILE_OPAQUE },
+	{ "ib_buffer_pool", SC_FILE_OPAQUE },
+	{ "ib_buffer_pool.incomplete", 0 },
+	{ "undo_001.bak", 0 },
+	{ "undo_", 0 },
+	{ "undo_1_trunc.log.x", 0 },
+	{ "#innodb_redo/#ib_redo1", 0 },
+	{ "#innodb_redo/x.ibd", 0 },
+	{ "#innodb_temp/temp_1.ibt", 0 },
+	{ "#innodb_temp/x.ibd", 0 },
+	{ "#ib_16384_0.dblwr", 0 },
+	{ "#ib_archive/x.ibd", 0 },
+	{ "#clone/x.ibd", 0 },
+	{ "ibtmp1", 0 },
+	{ "ibdata2", 0 }, /* not named by innodb_data_file_path */
+	{ "binlog.000001", 0 },
+	{ "binlog.index", 0 },
+	{ "auto.cnf", 0 },
+	{ "mysqld-auto.cnf", 0 },
+	{ "ca-key.pem", 0 },
+	{ "db/t.sdi", 0 },
+	{ "db/t.MYD", 0 },
+	{ "db/t.MYI", 0 },
+	{ "db/t.CSV", 0 },
+	{ "db/undo_001", 0 },
+	{ "db/ib_buffer_pool", 0 },
+	{ "db/ibd", 0 },
+	{ ".ibd", 0 },
+	{ ".hidden/t.ibd", 0 },
+	{ "lost+found/t.ibd", 0 },
 };
 
 static void what_belongs_to_a_clone(void **state)
@@ -277,7 +278,7 @@ static void what_belongs_to_a_clone(void **state)
 
 static void system_tablespace_of_several_files(void **state)
 {
-	uint8_t second[32768] = {0};
+	uint8_t second[32768] = { 0 };
 
 	(void)state;
 	/* A later file has no page 0 of its own: it looks like nonsense. */
@@ -314,14 +315,14 @@ static void bad_data_file_paths(void **state)
 	static const struct {
 		const char *path, *text;
 	} cases[] = {
-		{"", "empty"},
-		{":12M", "outside the data directory"},
-		{"/data/ibdata1:12M", "outside the data directory"},
-		{"ibdata1:12M;sub/ibdata2:12M", "outside the data directory"},
-		{"/dev/sda1:1Graw", "outside the data directory"},
-		{"..:1M", "cannot read .."},
-		{"ibdata1:12M;ibdata9:1M", "cannot read ibdata9"},
-		{"ibdata1;ibdata1:12M", "ibdata1 twice"},
+		{ "", "empty" },
+		{ ":12M", "outside the data directory" },
+		{ "/data/ibdata1:12M", "outside the data directory" },
+		{ "ibdata1:12M;sub/ibdata2:12M", "outside the data directory" },
+		{ "/dev/sda1:1Graw", "outside the data directory" },
+		{ "..:1M", "cannot read .." },
+		{ "ibdata1:12M;ibdata9:1M", "cannot read ibdata9" },
+		{ "ibdata1;ibdata1:12M", "ibdata1 twice" },
 	};
 
 	(void)state;
@@ -364,7 +365,7 @@ static void page_geometry(void **state)
 /* Just created, or cut by a crash: page 0 is not there yet. */
 static void files_without_page_0(void **state)
 {
-	static const size_t sizes[] = {0, 1, 4095, 4096, 114688};
+	static const size_t sizes[] = { 0, 1, 4095, 4096, 114688 };
 	char path[64];
 
 	(void)state;

@@ -90,19 +90,19 @@ static const struct frame_case {
 	uint16_t type, flags;
 	size_t body_len, data_len;
 } frame_cases[] = {
-	{SC_FRAME_HELLO, 0, 52, 0},
-	{SC_FRAME_HELLO_OK, 0, 0, 0},
-	{SC_FRAME_FILES, 0, 127, 0},
-	{SC_FRAME_FILES, 0, 128, 0}, /* the last that goes with its header */
-	{SC_FRAME_FILES, 0, 129, 0},
-	{SC_FRAME_FILES, 0, 200000, 0},
-	{SC_FRAME_REDO, 0, 8, 0},
-	{SC_FRAME_REDO, 0, 8, 512},
-	{SC_FRAME_CHUNK, 0, 32, 1},
-	{SC_FRAME_CHUNK, SC_FRAME_ZERO, 32, 0},
-	{SC_FRAME_CHUNK, 0, 32, SC_FRAME_MAX_DATA},
-	{SC_FRAME_DONE, 0, 0, 0},
-	{SC_FRAME_ERROR, 0, 1024, 0},
+	{ SC_FRAME_HELLO, 0, 52, 0 },
+	{ SC_FRAME_HELLO_OK, 0, 0, 0 },
+	{ SC_FRAME_FILES, 0, 127, 0 },
+	{ SC_FRAME_FILES, 0, 128, 0 }, /* the last that goes with its header */
+	{ SC_FRAME_FILES, 0, 129, 0 },
+	{ SC_FRAME_FILES, 0, 200000, 0 },
+	{ SC_FRAME_REDO, 0, 8, 0 },
+	{ SC_FRAME_REDO, 0, 8, 512 },
+	{ SC_FRAME_CHUNK, 0, 32, 1 },
+	{ SC_FRAME_CHUNK, SC_FRAME_ZERO, 32, 0 },
+	{ SC_FRAME_CHUNK, 0, 32, SC_FRAME_MAX_DATA },
+	{ SC_FRAME_DONE, 0, 0, 0 },
+	{ SC_FRAME_ERROR, 0, 1024, 0 },
 };
 
 static void *send_case(void *arg)
@@ -169,12 +169,12 @@ static size_t bytes_of(const struct frame_case *c, uint8_t *raw, size_t cap)
 }
 
 static const struct frame_case small_cases[] = {
-	{SC_FRAME_HELLO, 0, 52, 0},
-	{SC_FRAME_FILES, 0, 100, 0},
-	{SC_FRAME_REDO, 0, 8, 512},
-	{SC_FRAME_CHUNK, 0, 32, 64},
-	{SC_FRAME_CHUNK, SC_FRAME_ZERO, 32, 0},
-	{SC_FRAME_DONE, 0, 0, 0},
+	{ SC_FRAME_HELLO, 0, 52, 0 },
+	{ SC_FRAME_FILES, 0, 100, 0 },
+	{ SC_FRAME_REDO, 0, 8, 512 },
+	{ SC_FRAME_CHUNK, 0, 32, 64 },
+	{ SC_FRAME_CHUNK, SC_FRAME_ZERO, 32, 0 },
+	{ SC_FRAME_DONE, 0, 0, 0 },
 };
 
 /* The data has digests of its own and is left out. */
@@ -240,22 +240,23 @@ static void bad_headers(void **state)
 		uint32_t body_len, data_len;
 		const char *text;
 	} cases[] = {
-		{0, 0, 0, 0, "unknown frame type"},
-		{12, 0, 0, 0, "unknown frame type"},
-		{65535, 0, 0, 0, "unknown frame type"},
-		{SC_FRAME_DONE, 1, 0, 0, "unknown frame flags"},
-		{SC_FRAME_REDO, 1, 8, 0, "unknown frame flags"},
-		{SC_FRAME_CHUNK, 2, 32, 0, "unknown frame flags"},
-		{SC_FRAME_CHUNK, 0x8001, 32, 0, "unknown frame flags"},
-		{SC_FRAME_DONE, 0, 1, 0, "frame too long"},
-		{SC_FRAME_HELLO, 0, 65, 0, "frame too long"},
-		{SC_FRAME_HELLO, 0, 52, 1, "frame too long"},
-		{SC_FRAME_SEAL, 0, SC_FRAME_MAX_BODY + 1, 0, "frame too long"},
-		{SC_FRAME_SEAL, 0, UINT32_MAX, 0, "frame too long"},
-		{SC_FRAME_CHUNK, 0, 33, 0, "frame too long"},
-		{SC_FRAME_CHUNK, 0, 32, SC_FRAME_MAX_DATA + 1,
-		 "frame too long"},
-		{SC_FRAME_REDO, 0, 8, UINT32_MAX, "frame too long"},
+		{ 0, 0, 0, 0, "unknown frame type" },
+		{ 12, 0, 0, 0, "unknown frame type" },
+		{ 65535, 0, 0, 0, "unknown frame type" },
+		{ SC_FRAME_DONE, 1, 0, 0, "unknown frame flags" },
+		{ SC_FRAME_REDO, 1, 8, 0, "unknown frame flags" },
+		{ SC_FRAME_CHUNK, 2, 32, 0, "unknown frame flags" },
+		{ SC_FRAME_CHUNK, 0x8001, 32, 0, "unknown frame flags" },
+		{ SC_FRAME_DONE, 0, 1, 0, "frame too long" },
+		{ SC_FRAME_HELLO, 0, 65, 0, "frame too long" },
+		{ SC_FRAME_HELLO, 0, 52, 1, "frame too long" },
+		{ SC_FRAME_SEAL, 0, SC_FRAME_MAX_BODY + 1, 0,
+		  "frame too long" },
+		{ SC_FRAME_SEAL, 0, UINT32_MAX, 0, "frame too long" },
+		{ SC_FRAME_CHUNK, 0, 33, 0, "frame too long" },
+		{ SC_FRAME_CHUNK, 0, 32, SC_FRAME_MAX_DATA + 1,
+		  "frame too long" },
+		{ SC_FRAME_REDO, 0, 8, UINT32_MAX, "frame too long" },
 	};
 
 	(void)state;
@@ -295,12 +296,12 @@ static void other_protocols(void **state)
 static void sender_keeps_the_limits(void **state)
 {
 	static const struct frame_case cases[] = {
-		{SC_FRAME_DONE, 0, 1, 0},
-		{SC_FRAME_ERROR, 0, 1025, 0},
-		{SC_FRAME_DONE, 0, 0, 1},
-		{0, 0, 0, 0},
-		{SC_FRAME_TYPE_MAX + 1, 0, 0, 0},
-		{SC_FRAME_CHUNK, 0, 32, SC_FRAME_MAX_DATA + 1},
+		{ SC_FRAME_DONE, 0, 1, 0 },
+		{ SC_FRAME_ERROR, 0, 1025, 0 },
+		{ SC_FRAME_DONE, 0, 0, 1 },
+		{ 0, 0, 0, 0 },
+		{ SC_FRAME_TYPE_MAX + 1, 0, 0, 0 },
+		{ SC_FRAME_CHUNK, 0, 32, SC_FRAME_MAX_DATA + 1 },
 	};
 	static const uint8_t body[2000];
 
@@ -319,7 +320,7 @@ static void sender_keeps_the_limits(void **state)
 
 static void encoder_out_of_memory(void **state)
 {
-	struct sc_enc enc = {.failed = true};
+	struct sc_enc enc = { .failed = true };
 
 	(void)state;
 	assert_int_equal(sc_frame_send_enc(theirs, SC_FRAME_HELLO, &enc, &err),
@@ -409,11 +410,11 @@ static void expect_whole_only(decode_fn *decode, struct sc_enc *enc)
 	sc_enc_free(enc);
 }
 
-static const struct sc_hello hello = {1, 128, {1, 2}, {[31] = 3}};
+static const struct sc_hello hello = { 1, 128, { 1, 2 }, { [31] = 3 } };
 
 static int decode_hello(struct sc_dec *dec)
 {
-	struct sc_hello got = {0};
+	struct sc_hello got = { 0 };
 
 	return sc_frame_get_hello(dec, &got) < 0   ? -1
 	       : memcmp(&got, &hello, sizeof(got)) ? 1
@@ -422,7 +423,7 @@ static int decode_hello(struct sc_dec *dec)
 
 static void hello_body(void **state)
 {
-	struct sc_enc enc = {0};
+	struct sc_enc enc = { 0 };
 
 	(void)state;
 	sc_frame_put_hello(&enc, &hello);
@@ -431,7 +432,7 @@ static void hello_body(void **state)
 
 static int decode_redo_begin(struct sc_dec *dec)
 {
-	struct sc_redo_begin got = {0};
+	struct sc_redo_begin got = { 0 };
 
 	if (sc_frame_get_redo_begin(dec, &got) < 0)
 		return -1;
@@ -443,8 +444,8 @@ static int decode_redo_begin(struct sc_dec *dec)
 
 static void redo_begin_body(void **state)
 {
-	struct sc_redo_begin m = {9000, 77, "MySQL 9.7.4"};
-	struct sc_enc enc = {0};
+	struct sc_redo_begin m = { 9000, 77, "MySQL 9.7.4" };
+	struct sc_enc enc = { 0 };
 
 	(void)state;
 	sc_frame_put_redo_begin(&enc, &m);
@@ -465,9 +466,9 @@ static int decode_chunk(struct sc_dec *dec)
 
 static void chunk_body(void **state)
 {
-	struct sc_chunk m = {7, 100, 3 << 20, {[15] = 9}};
+	struct sc_chunk m = { 7, 100, 3 << 20, { [15] = 9 } };
 	uint8_t body[SC_CHUNK_BODY_SIZE];
-	struct sc_enc enc = {0};
+	struct sc_enc enc = { 0 };
 
 	(void)state;
 	sc_frame_put_chunk(body, &m);
@@ -481,19 +482,20 @@ static void chunk_ranges(void **state)
 		uint32_t len;
 		uint64_t off;
 		int want;
-	} cases[] = {{1, 0, 0},
-		     {SC_CHUNK_SIZE, SC_CHUNK_SIZE, 0},
-		     {1, (uint64_t)SC_CHUNK_SIZE << 30, 0},
-		     {0, 0, -1},
-		     {SC_CHUNK_SIZE + 1, 0, -1},
-		     {UINT32_MAX, 0, -1},
-		     {1, 1, -1},
-		     {1, SC_CHUNK_SIZE / 2, -1},
-		     {1, UINT64_MAX, -1}};
+	} cases[] = { { 1, 0, 0 },
+		      { SC_CHUNK_SIZE, SC_CHUNK_SIZE, 0 },
+		      { 1, (uint64_t)SC_CHUNK_SIZE << 30, 0 },
+		      { 0, 0, -1 },
+		      { SC_CHUNK_SIZE + 1, 0, -1 },
+		      { UINT32_MAX, 0, -1 },
+		      { 1, 1, -1 },
+		      { 1, SC_CHUNK_SIZE / 2, -1 },
+		      { 1, UINT64_MAX, -1 } };
 
 	(void)state;
 	for (size_t i = 0; i < SC_ARRAY_SIZE(cases); i++) {
-		struct sc_chunk m = {.len = cases[i].len, .off = cases[i].off};
+		struct sc_chunk m = { .len = cases[i].len,
+				      .off = cases[i].off };
 		uint8_t body[SC_CHUNK_BODY_SIZE];
 		struct sc_dec dec = sc_dec_init(body, sizeof(body));
 
@@ -518,15 +520,15 @@ static int decode_seal(struct sc_dec *dec)
 
 static void seal_body(void **state)
 {
-	uint64_t sizes[] = {100, 200, 300};
-	struct sc_seal m = {.mark = {.end_lsn = 5,
-				     .binlog_file = "b.1",
-				     .gtid_flushed = (char *)"",
-				     .gtid_executed = (char *)"a:1"},
-			    .donor_uuid = "uuid",
-			    .sizes = sizes,
-			    .n_sizes = 3};
-	struct sc_enc enc = {0};
+	uint64_t sizes[] = { 100, 200, 300 };
+	struct sc_seal m = { .mark = { .end_lsn = 5,
+				       .binlog_file = "b.1",
+				       .gtid_flushed = (char *)"",
+				       .gtid_executed = (char *)"a:1" },
+			     .donor_uuid = "uuid",
+			     .sizes = sizes,
+			     .n_sizes = 3 };
+	struct sc_enc enc = { 0 };
 
 	(void)state;
 	sc_frame_put_seal(&enc, &m);
@@ -536,11 +538,11 @@ static void seal_body(void **state)
 /* A count of sizes that the body cannot hold allocates nothing. */
 static void seal_with_a_huge_count(void **state)
 {
-	static const uint32_t counts[] = {1, 0x20000000, UINT32_MAX};
+	static const uint32_t counts[] = { 1, 0x20000000, UINT32_MAX };
 
 	(void)state;
 	for (size_t i = 0; i < SC_ARRAY_SIZE(counts); i++) {
-		CLEANUP_ENC struct sc_enc enc = {0};
+		CLEANUP_ENC struct sc_enc enc = { 0 };
 		struct sc_seal got;
 		struct sc_dec dec;
 
@@ -568,23 +570,23 @@ static const struct file_case {
 	const char *path;
 	bool ok;
 } file_cases[] = {
-	{SC_FILE_PAGES, 0, 16384, "db/t.ibd", true},
-	{SC_FILE_PAGES, INT64_MAX / 2, 1024, "ibdata1", true},
-	{SC_FILE_PAGES, 1, 65536, "undo_001", true},
-	{SC_FILE_OPAQUE, 1, 0, "ib_buffer_pool", true},
-	{0, 1, 16384, "t", false},
-	{3, 1, 16384, "t", false},
-	{255, 1, 16384, "t", false},
-	{SC_FILE_PAGES, (uint64_t)INT64_MAX + 1, 16384, "t", false},
-	{SC_FILE_PAGES, 1, 0, "t", false},
-	{SC_FILE_PAGES, 1, 512, "t", false},
-	{SC_FILE_PAGES, 1, 12288, "t", false},
-	{SC_FILE_PAGES, 1, 131072, "t", false},
-	{SC_FILE_PAGES, 1, 16384, "", false},
-	{SC_FILE_PAGES, 1, 16384, "../t", false},
-	{SC_FILE_PAGES, 1, 16384, "/etc/t", false},
-	{SC_FILE_PAGES, 1, 16384, "#clone/x", false},
-	{SC_FILE_OPAQUE, 1, 0, "#innodb_redo/#ib_redo0", false},
+	{ SC_FILE_PAGES, 0, 16384, "db/t.ibd", true },
+	{ SC_FILE_PAGES, INT64_MAX / 2, 1024, "ibdata1", true },
+	{ SC_FILE_PAGES, 1, 65536, "undo_001", true },
+	{ SC_FILE_OPAQUE, 1, 0, "ib_buffer_pool", true },
+	{ 0, 1, 16384, "t", false },
+	{ 3, 1, 16384, "t", false },
+	{ 255, 1, 16384, "t", false },
+	{ SC_FILE_PAGES, (uint64_t)INT64_MAX + 1, 16384, "t", false },
+	{ SC_FILE_PAGES, 1, 0, "t", false },
+	{ SC_FILE_PAGES, 1, 512, "t", false },
+	{ SC_FILE_PAGES, 1, 12288, "t", false },
+	{ SC_FILE_PAGES, 1, 131072, "t", false },
+	{ SC_FILE_PAGES, 1, 16384, "", false },
+	{ SC_FILE_PAGES, 1, 16384, "../t", false },
+	{ SC_FILE_PAGES, 1, 16384, "/etc/t", false },
+	{ SC_FILE_PAGES, 1, 16384, "#clone/x", false },
+	{ SC_FILE_OPAQUE, 1, 0, "#innodb_redo/#ib_redo0", false },
 };
 
 static void file_records(void **state)
@@ -592,15 +594,15 @@ static void file_records(void **state)
 	(void)state;
 	for (size_t i = 0; i < SC_ARRAY_SIZE(file_cases); i++) {
 		const struct file_case *c = &file_cases[i];
-		struct sc_file m = {.path = (char *)(uintptr_t)c->path,
-				    .kind = (enum sc_file_kind)c->kind,
-				    .size = c->size,
-				    .spec = {.physical_size = c->page_size,
-					     .space_id = 7,
-					     .flags = 9}};
-		struct sc_filelist list = {0};
+		struct sc_file m = { .path = (char *)(uintptr_t)c->path,
+				     .kind = (enum sc_file_kind)c->kind,
+				     .size = c->size,
+				     .spec = { .physical_size = c->page_size,
+					       .space_id = 7,
+					       .flags = 9 } };
+		struct sc_filelist list = { 0 };
 		struct sc_err e = SC_ERR_INIT;
-		CLEANUP_ENC struct sc_enc enc = {0};
+		CLEANUP_ENC struct sc_enc enc = { 0 };
 		struct sc_dec dec;
 		int rc;
 
@@ -622,15 +624,15 @@ static void file_records(void **state)
 
 static void sizes_that_add_up_to_nonsense(void **state)
 {
-	struct sc_filelist list = {0};
+	struct sc_filelist list = { 0 };
 	int rc = 0;
 
 	(void)state;
 	for (int i = 0; i < 3 && rc == 0; i++) {
-		struct sc_file m = {.path = (char *)"t",
-				    .kind = SC_FILE_OPAQUE,
-				    .size = INT64_MAX / 2};
-		CLEANUP_ENC struct sc_enc enc = {0};
+		struct sc_file m = { .path = (char *)"t",
+				     .kind = SC_FILE_OPAQUE,
+				     .size = INT64_MAX / 2 };
+		CLEANUP_ENC struct sc_enc enc = { 0 };
 		struct sc_dec dec;
 
 		sc_frame_put_file(&enc, &m);

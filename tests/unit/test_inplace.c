@@ -155,8 +155,8 @@ static void killed_while_it_swaps(void **state)
 	(void)state;
 	do {
 		run_through("commit");
-		start = (struct swap_start){.datadir = fx.dir.fd,
-					    .steps = steps++};
+		start = (struct swap_start){ .datadir = fx.dir.fd,
+					     .steps = steps++ };
 		if (swap_start(&start) == SWAP_KILLED)
 			expect_start(SWAP_DONE, false);
 		expect_clone();
@@ -167,14 +167,14 @@ static void killed_while_it_swaps(void **state)
 
 static void killed_while_it_swaps_then_fails(void **state)
 {
-	struct swap_start start = {0};
+	struct swap_start start = { 0 };
 	unsigned steps = 0;
 
 	(void)state;
 	for (;;) {
 		run_through("commit");
-		start = (struct swap_start){.datadir = fx.dir.fd,
-					    .steps = steps++};
+		start = (struct swap_start){ .datadir = fx.dir.fd,
+					     .steps = steps++ };
 		if (swap_start(&start) != SWAP_KILLED || start.past_return)
 			break;
 		expect_start(SWAP_FAILED, true);
@@ -193,9 +193,9 @@ static void killed_while_it_rolls_back(void **state)
 	(void)state;
 	do {
 		run_through("commit");
-		start = (struct swap_start){.datadir = fx.dir.fd,
-					    .fails_early = true,
-					    .steps = steps++};
+		start = (struct swap_start){ .datadir = fx.dir.fd,
+					     .fails_early = true,
+					     .steps = steps++ };
 		end = swap_start(&start);
 		if (end == SWAP_KILLED)
 			end = swap_start_once(fx.dir.fd, true, NULL);
@@ -285,8 +285,8 @@ static void mark_of_a_clone_that_counts(void **state)
 /* A line cut off by a full disk, or by a crash, names something else. */
 static void torn_mark(void **state)
 {
-	static const char *const marks[] = {"empty_schemas", "empty_schema/",
-					    "empty_schema", "\nempty_schema"};
+	static const char *const marks[] = { "empty_schemas", "empty_schema/",
+					     "empty_schema", "\nempty_schema" };
 
 	(void)state;
 	for (size_t i = 0; i < SC_ARRAY_SIZE(marks); i++) {

@@ -44,7 +44,7 @@ static int setup(void **state)
 static int teardown(void **state)
 {
 	(void)state;
-	fs_hooks = (struct fs_hooks){0};
+	fs_hooks = (struct fs_hooks){ 0 };
 	inplace_fixture_close(&fx);
 	return fx_count_fds() == fds_before ? 0 : -1;
 }
@@ -246,8 +246,8 @@ static void killed_anywhere(void **state)
 /* Then undone to the end, or the server starts, or fails to. */
 static void killed_while_undoing(void **state)
 {
-	static const char *const steps[] = {"files", "seal", "list new files",
-					    "rename new files", "sync"};
+	static const char *const steps[] = { "files", "seal", "list new files",
+					     "rename new files", "sync" };
 	char what[96];
 
 	(void)state;
@@ -447,7 +447,7 @@ static void power_lost_in_the_commit(void **state)
 
 static void power_lost_in_the_undo(void **state)
 {
-	static const char *const steps[] = {"list new files", "sync"};
+	static const char *const steps[] = { "list new files", "sync" };
 
 	(void)state;
 	for (size_t i = 0; i < SC_ARRAY_SIZE(steps); i++) {

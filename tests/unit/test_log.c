@@ -36,7 +36,7 @@ static void levels(void **state)
 {
 	(void)state;
 	for (unsigned max = SC_LOG_ERROR; max <= SC_LOG_DEBUG; max++) {
-		struct seen seen = {0};
+		struct seen seen = { 0 };
 
 		sc_log_setup((enum sc_log_level)max, record, &seen);
 		sc_error("x");
@@ -50,7 +50,7 @@ static void levels(void **state)
 
 static void line_and_errno(void **state)
 {
-	struct seen seen = {0};
+	struct seen seen = { 0 };
 
 	(void)state;
 	sc_log_setup(SC_LOG_INFO, record, &seen);
@@ -137,7 +137,7 @@ static void *say(void *arg)
 
 static void redirect_waits_for_the_old_sink(void **state)
 {
-	struct seen seen = {0};
+	struct seen seen = { 0 };
 	pthread_t thread;
 
 	(void)state;

@@ -14,15 +14,15 @@ static uint8_t page[SC_PAGE_SIZE_MAX];
 static const struct size_case {
 	uint32_t flags, physical, logical;
 } size_cases[] = {
-	{0x0000, 16384, 16384}, /* system tablespace, 16K */
-	{0x00c0, 4096, 4096},	{0x0100, 8192, 8192},
-	{0x4021, 16384, 16384}, /* file per table with SDI */
-	{0x0800, 16384, 16384}, /* general tablespace */
-	{0x41a1, 32768, 32768}, {0x41e1, 65536, 65536},
-	{0x4023, 1024, 16384},	{0x4025, 2048, 16384},
-	{0x4027, 4096, 16384},	{0x4029, 8192, 16384},
-	{0x402b, 16384, 16384}, {0x40e3, 1024, 4096},
-	{0x6021, 16384, 16384}, /* encrypted */
+	{ 0x0000, 16384, 16384 }, /* system tablespace, 16K */
+	{ 0x00c0, 4096, 4096 },	  { 0x0100, 8192, 8192 },
+	{ 0x4021, 16384, 16384 }, /* file per table with SDI */
+	{ 0x0800, 16384, 16384 }, /* general tablespace */
+	{ 0x41a1, 32768, 32768 }, { 0x41e1, 65536, 65536 },
+	{ 0x4023, 1024, 16384 },  { 0x4025, 2048, 16384 },
+	{ 0x4027, 4096, 16384 },  { 0x4029, 8192, 16384 },
+	{ 0x402b, 16384, 16384 }, { 0x40e3, 1024, 4096 },
+	{ 0x6021, 16384, 16384 }, /* encrypted */
 };
 
 static void fill(uint32_t size, uint32_t seed)
@@ -55,11 +55,11 @@ static void seal_zip(uint32_t size)
 
 static struct sc_page_spec make_spec(const struct size_case *c)
 {
-	struct sc_page_spec spec = {.physical_size = c->physical,
-				    .logical_size = c->logical,
-				    .compressed = c->flags & 0x1e,
-				    .encrypted = c->flags & 0x2000,
-				    .flags = c->flags};
+	struct sc_page_spec spec = { .physical_size = c->physical,
+				     .logical_size = c->logical,
+				     .compressed = c->flags & 0x1e,
+				     .encrypted = c->flags & 0x2000,
+				     .flags = c->flags };
 
 	return spec;
 }
@@ -192,8 +192,8 @@ static void flip_bits(const struct sc_page_spec *spec, uint32_t step)
 
 static void every_flipped_bit(void **state)
 {
-	struct size_case zip1k = {0x4023, 1024, 16384};
-	struct size_case plain4k = {0x00c0, 4096, 4096};
+	struct size_case zip1k = { 0x4023, 1024, 16384 };
+	struct size_case plain4k = { 0x00c0, 4096, 4096 };
 	struct sc_page_spec spec = make_spec(&zip1k);
 
 	(void)state;
@@ -355,16 +355,16 @@ static void page_compression(void **state)
 		uint16_t original, compressed;
 		enum sc_page_verdict want;
 	} cases[] = {
-		{1, 1, 16384 - 38, 500, SC_PAGE_UNCHECKED},
-		{2, 2, 16384 - 38, 4000, SC_PAGE_UNCHECKED},
-		{0, 1, 16384 - 38, 500, SC_PAGE_BAD},
-		{3, 1, 16384 - 38, 500, SC_PAGE_BAD},
-		{1, 0, 16384 - 38, 500, SC_PAGE_BAD},
-		{1, 3, 16384 - 38, 500, SC_PAGE_BAD},
-		{1, 1, 100, 50, SC_PAGE_BAD},
-		{1, 1, 16384, 500, SC_PAGE_BAD},
-		{1, 1, 16384 - 38, 0, SC_PAGE_BAD},
-		{1, 1, 16384 - 38, 16384, SC_PAGE_BAD},
+		{ 1, 1, 16384 - 38, 500, SC_PAGE_UNCHECKED },
+		{ 2, 2, 16384 - 38, 4000, SC_PAGE_UNCHECKED },
+		{ 0, 1, 16384 - 38, 500, SC_PAGE_BAD },
+		{ 3, 1, 16384 - 38, 500, SC_PAGE_BAD },
+		{ 1, 0, 16384 - 38, 500, SC_PAGE_BAD },
+		{ 1, 3, 16384 - 38, 500, SC_PAGE_BAD },
+		{ 1, 1, 100, 50, SC_PAGE_BAD },
+		{ 1, 1, 16384, 500, SC_PAGE_BAD },
+		{ 1, 1, 16384 - 38, 0, SC_PAGE_BAD },
+		{ 1, 1, 16384 - 38, 16384, SC_PAGE_BAD },
 	};
 	struct sc_page_spec spec = make_spec(&size_cases[0]);
 

@@ -18,18 +18,23 @@ static void versions(void **state)
 		const char *own, *donor;
 		bool fit;
 	} cases[] = {
-		{ "9.7.4", "9.7.4-2", true },  { "9.7.4", "9.7.1", true },
-		{ "9.7.4", "9.6.4", false },   { "8.4.2", "8.4.1", true },
-		{ "8.4.0", "9.4.0", false },   { "8.0.25", "8.0.25-debug", true },
-		{ "8.0.34", "8.0.35", false }, { "8.0.38", "8.0.35", false },
-		{ "8.0.38", "8.0.37", true },  { "", "9.7.4", false },
+		{ "9.7.4", "9.7.4-2", true },
+		{ "9.7.4", "9.7.1", true },
+		{ "9.7.4", "9.6.4", false },
+		{ "8.4.2", "8.4.1", true },
+		{ "8.4.0", "9.4.0", false },
+		{ "8.0.25", "8.0.25-debug", true },
+		{ "8.0.34", "8.0.35", false },
+		{ "8.0.38", "8.0.35", false },
+		{ "8.0.38", "8.0.37", true },
+		{ "", "9.7.4", false },
 	};
 
 	(void)state;
 	for (size_t i = 0; i < SC_ARRAY_SIZE(cases); i++)
-		assert_int_equal(sc_config_versions_fit(cases[i].own,
-							cases[i].donor),
-				 cases[i].fit);
+		assert_int_equal(
+			sc_config_versions_fit(cases[i].own, cases[i].donor),
+			cases[i].fit);
 }
 
 static void fill(struct sc_com_config *config, const char *page_size)
@@ -83,13 +88,20 @@ static void donor_list(void **state)
 		const char *list;
 		int result;
 	} cases[] = {
-		{ "h:3306", 1 },	 { "H:3306", 1 },
-		{ "a:1,h:3306,b:2", 1 }, { "h:3307", 0 },
-		{ "hh:3306", 0 },	 { "", -1 },
-		{ "h", -1 },		 { "h:", -1 },
-		{ ":3306", -1 },	 { "h:33x", -1 },
-		{ "h:3306,", -1 },	 { ",h:3306", -1 },
-		{ "a:1, h:3306", -1 },	 { "h:99999999999", -1 },
+		{ "h:3306", 1 },
+		{ "H:3306", 1 },
+		{ "a:1,h:3306,b:2", 1 },
+		{ "h:3307", 0 },
+		{ "hh:3306", 0 },
+		{ "", -1 },
+		{ "h", -1 },
+		{ "h:", -1 },
+		{ ":3306", -1 },
+		{ "h:33x", -1 },
+		{ "h:3306,", -1 },
+		{ ",h:3306", -1 },
+		{ "a:1, h:3306", -1 },
+		{ "h:99999999999", -1 },
 	};
 
 	(void)state;

@@ -123,8 +123,10 @@ static void start_flags_are_booleans(void **state)
 
 static void state_carries_what_its_phase_needs(void **state)
 {
-	struct sc_com_state in = { .phase = SC_DONOR_READY, .port = 4711,
-				   .key = { 1, 2, 3 }, .bytes = 99 };
+	struct sc_com_state in = { .phase = SC_DONOR_READY,
+				   .port = 4711,
+				   .key = { 1, 2, 3 },
+				   .bytes = 99 };
 	struct sc_com_state out;
 	CLEANUP_ENC struct sc_enc ready = { 0 }, copying = { 0 };
 	struct sc_dec dec;
@@ -142,7 +144,8 @@ static void state_carries_what_its_phase_needs(void **state)
 
 static void failed_state_has_its_error(void **state)
 {
-	struct sc_com_state in = { .phase = SC_DONOR_FAILED, .error_no = 1205,
+	struct sc_com_state in = { .phase = SC_DONOR_FAILED,
+				   .error_no = 1205,
 				   .error_text = "Lock wait" };
 	struct sc_com_state out;
 	CLEANUP_ENC struct sc_enc enc = { 0 };
@@ -173,9 +176,9 @@ static void error_is_stock_format(void **state)
 	char text[4];
 
 	(void)state;
-	assert_int_equal(sc_com_get_error(body, sizeof(body), &nr, text,
-					  sizeof(text)),
-			 0);
+	assert_int_equal(
+		sc_com_get_error(body, sizeof(body), &nr, text, sizeof(text)),
+		0);
 	assert_int_equal(nr, 3863);
 	assert_string_equal(text, "oop");
 	assert_int_equal(sc_com_get_error(body, 3, &nr, text, sizeof(text)),

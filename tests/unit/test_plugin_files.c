@@ -58,7 +58,8 @@ static void running_clone_is_written_as_interrupted(void **state)
 	CLEANUP_FREE char *view = printed(&st, sc_status_print_view);
 
 	(void)state;
-	assert_non_null(strstr(view, "\n1317\nQuery execution was interrupted"));
+	assert_non_null(
+		strstr(view, "\n1317\nQuery execution was interrupted"));
 }
 
 static void stock_progress_comes_back(void **state)

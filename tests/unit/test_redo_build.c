@@ -20,7 +20,7 @@
 enum { FILE_SIZE = 64 << 10, ROOM = FILE_SIZE - 2048 };
 
 static uint8_t blocks[1 << 20];
-static const struct redo_fixture log_bytes = {.seed = 3};
+static const struct redo_fixture log_bytes = { .seed = 3 };
 
 struct target {
 	char dir[64];
@@ -32,14 +32,14 @@ struct target {
 
 static struct target target(uint64_t checkpoint)
 {
-	struct target t = {.checkpoint = checkpoint};
-	struct sc_redo_build_params params = {.uuid = FX_UUID,
-					      .creator = "MySQL 9.7.4",
-					      .checkpoint_lsn = checkpoint,
-					      .page_size = 16384,
-					      .max_file_size = FILE_SIZE,
-					      .uid = (uid_t)-1,
-					      .gid = (gid_t)-1};
+	struct target t = { .checkpoint = checkpoint };
+	struct sc_redo_build_params params = { .uuid = FX_UUID,
+					       .creator = "MySQL 9.7.4",
+					       .checkpoint_lsn = checkpoint,
+					       .page_size = 16384,
+					       .max_file_size = FILE_SIZE,
+					       .uid = (uid_t)-1,
+					       .gid = (gid_t)-1 };
 
 	t.dirfd = redo_fixture_mkdir(t.dir);
 	if (sc_redo_build_open(t.dirfd, &params, &t.b, &t.err))
@@ -81,7 +81,7 @@ static void finish(struct target *t, uint64_t end)
 /* What block must stand at lsn in a log [.., end]. */
 static void expect_block(uint64_t lsn, uint64_t end, const uint8_t *got)
 {
-	uint8_t want[512] = {0};
+	uint8_t want[512] = { 0 };
 
 	if (lsn + 12 == end) {
 		struct sc_redo_block b;
@@ -103,13 +103,13 @@ static void expect_files(const struct target *t, uint64_t end)
 	uint64_t count = (sc_redo_align(end) - base) / ROOM + 1;
 
 	for (uint64_t i = 0; i < count; i++) {
-		struct sc_redo_header h = {.format = 6,
-					   .uuid = FX_UUID,
-					   .creator = "MySQL 9.7.4",
-					   .start_lsn = base + i * ROOM,
-					   .flags = i + 1 < count ? 8 : 0};
+		struct sc_redo_header h = { .format = 6,
+					    .uuid = FX_UUID,
+					    .creator = "MySQL 9.7.4",
+					    .start_lsn = base + i * ROOM,
+					    .flags = i + 1 < count ? 8 : 0 };
 		static uint8_t file[FILE_SIZE];
-		uint8_t head[2048] = {0};
+		uint8_t head[2048] = { 0 };
 		char name[SC_REDO_NAME_SIZE];
 		int fd;
 
@@ -160,9 +160,9 @@ static void every_end_in_a_block(void **state)
 /* Ends around the borders of files, with more appended than is kept. */
 static void ends_around_file_borders(void **state)
 {
-	static const uint64_t checkpoints[] = {8192 + 12, 8192 + 500,
-					       512 * 999 + 12};
-	static const int ends[] = {-512, -500, -100, 0, 12, 13, 512, 524};
+	static const uint64_t checkpoints[] = { 8192 + 12, 8192 + 500,
+						512 * 999 + 12 };
+	static const int ends[] = { -512, -500, -100, 0, 12, 13, 512, 524 };
 
 	(void)state;
 	for (size_t i = 0; i < SC_ARRAY_SIZE(checkpoints); i++)
@@ -225,13 +225,13 @@ static void large_files_have_slack(void **state)
 static void encryption_block(void **state)
 {
 	struct target t = target(8192 + 12);
-	struct sc_redo_build_params params = {.uuid = 1,
-					      .creator = "MySQL 9.7.4",
-					      .page_size = 4096,
-					      .checkpoint_lsn = 8192 + 12,
-					      .uid = (uid_t)-1,
-					      .gid = (gid_t)-1,
-					      .encryption_block = blocks};
+	struct sc_redo_build_params params = { .uuid = 1,
+					       .creator = "MySQL 9.7.4",
+					       .page_size = 4096,
+					       .checkpoint_lsn = 8192 + 12,
+					       .uid = (uid_t)-1,
+					       .gid = (gid_t)-1,
+					       .encryption_block = blocks };
 	struct sc_redo_checkpoint c;
 
 	(void)state;
@@ -260,7 +260,7 @@ static void expect_append_error(struct target *t, uint64_t lsn, size_t len,
 
 static void bad_blocks(void **state)
 {
-	struct redo_fixture encrypted = {.encrypt = true};
+	struct redo_fixture encrypted = { .encrypt = true };
 	struct target t = target(8192 + 12);
 
 	(void)state;
@@ -289,10 +289,10 @@ static void bad_ends(void **state)
 		uint64_t end;
 		const char *text;
 	} cases[] = {
-		{8192 + 512 + 5, "inside a block header"},
-		{8192 + 200, "before the checkpoint at 8492"},
-		{8192 + 1101, "redo ends at LSN 9292, needed is 9293"},
-		{0, "inside a block header"},
+		{ 8192 + 512 + 5, "inside a block header" },
+		{ 8192 + 200, "before the checkpoint at 8492" },
+		{ 8192 + 1101, "redo ends at LSN 9292, needed is 9293" },
+		{ 0, "inside a block header" },
 	};
 
 	(void)state;
@@ -315,27 +315,27 @@ static void bad_params(void **state)
 		struct sc_redo_build_params p;
 		const char *text;
 	} cases[] = {
-		{{.creator = "x", .page_size = 4096, .checkpoint_lsn = 8193},
-		 "checkpoint LSN 8193"},
-		{{.creator = "x", .page_size = 1024, .checkpoint_lsn = 8300},
-		 "page size 1024"},
-		{{.creator = "x", .page_size = 5000, .checkpoint_lsn = 8300},
-		 "page size 5000"},
-		{{.creator = "x",
-		  .page_size = 4096,
-		  .checkpoint_lsn = 8300,
-		  .max_file_size = 100000},
-		 "file size 100000"},
-		{{.creator = "x",
-		  .page_size = 4096,
-		  .checkpoint_lsn = 8300,
-		  .max_file_size = 17 * SC_GIB},
-		 "file size 18253611008"},
-		{{.page_size = 4096, .checkpoint_lsn = 8300}, "creator"},
-		{{.creator = "12345678901234567890123456789012",
-		  .page_size = 4096,
-		  .checkpoint_lsn = 8300},
-		 "creator 32"},
+		{ { .creator = "x", .page_size = 4096, .checkpoint_lsn = 8193 },
+		  "checkpoint LSN 8193" },
+		{ { .creator = "x", .page_size = 1024, .checkpoint_lsn = 8300 },
+		  "page size 1024" },
+		{ { .creator = "x", .page_size = 5000, .checkpoint_lsn = 8300 },
+		  "page size 5000" },
+		{ { .creator = "x",
+		    .page_size = 4096,
+		    .checkpoint_lsn = 8300,
+		    .max_file_size = 100000 },
+		  "file size 100000" },
+		{ { .creator = "x",
+		    .page_size = 4096,
+		    .checkpoint_lsn = 8300,
+		    .max_file_size = 17 * SC_GIB },
+		  "file size 18253611008" },
+		{ { .page_size = 4096, .checkpoint_lsn = 8300 }, "creator" },
+		{ { .creator = "12345678901234567890123456789012",
+		    .page_size = 4096,
+		    .checkpoint_lsn = 8300 },
+		  "creator 32" },
 	};
 	char dir[64];
 	int dirfd = redo_fixture_mkdir(dir);
@@ -355,8 +355,9 @@ static void bad_params(void **state)
 
 static void directory_in_use(void **state)
 {
-	struct sc_redo_build_params params = {
-		.creator = "x", .page_size = 4096, .checkpoint_lsn = 8300};
+	struct sc_redo_build_params params = { .creator = "x",
+					       .page_size = 4096,
+					       .checkpoint_lsn = 8300 };
 	struct sc_err err = SC_ERR_INIT;
 	struct sc_redo_build *b;
 	struct redo_fixture fx;

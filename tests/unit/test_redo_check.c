@@ -27,13 +27,13 @@ static int dirfd;
 
 static int make(void **state)
 {
-	struct sc_redo_build_params params = {.uuid = FX_UUID,
-					      .creator = "MySQL 9.7.4",
-					      .checkpoint_lsn = CHECKPOINT,
-					      .page_size = 16384,
-					      .max_file_size = FILE_SIZE,
-					      .uid = (uid_t)-1,
-					      .gid = (gid_t)-1};
+	struct sc_redo_build_params params = { .uuid = FX_UUID,
+					       .creator = "MySQL 9.7.4",
+					       .checkpoint_lsn = CHECKPOINT,
+					       .page_size = 16384,
+					       .max_file_size = FILE_SIZE,
+					       .uid = (uid_t)-1,
+					       .gid = (gid_t)-1 };
 	static const struct redo_fixture bytes;
 	struct sc_err err = SC_ERR_INIT;
 	CLEANUP_REDO_BUILD struct sc_redo_build *b = NULL;
@@ -281,7 +281,7 @@ static void d_stale_block(void)
 
 static void d_zero_last(void)
 {
-	uint8_t block[512] = {0};
+	uint8_t block[512] = { 0 };
 
 	poke(2, 2048 + LAST_BLOCK - (8192 + 2 * ROOM), block, 512);
 }
@@ -290,32 +290,32 @@ static const struct damage {
 	void (*apply)(void);
 	const char *text;
 } damages[] = {
-	{d_uuid, "#ib_redo1 has uuid"},
-	{d_format, "#ib_redo1 has format 5"},
-	{d_start, "#ib_redo1 starts at LSN 72192, the file before it ends at "
-		  "71680"},
-	{d_odd, "#ib_redo1 starts at LSN 71681"},
-	{d_full, "#ib_redo2 has flags 8 instead of 0"},
-	{d_not_full, "#ib_redo1 has flags 0 instead of 8"},
-	{d_no_logging, "#ib_redo2 has flags 3 instead of 0"},
-	{d_clone, "has creator \"MySQL Clone\""},
-	{d_meb, "has creator \"MEB 9.7.4\""},
-	{d_header, "#ib_redo1 has a damaged header"},
-	{d_garbage, "the built redo ends at LSN"},
-	{d_first, "the built redo ends at LSN 8192 instead of"},
-	{d_hole, "#ib_redo3 follows #ib_redo1"},
-	{d_missing_first, "no redo file holds the checkpoint"},
-	{d_missing_last, "#ib_redo1 has flags 8 instead of 0"},
-	{d_short, "#ib_redo2 has a size of 32768 bytes"},
-	{d_odd_size, "#ib_redo2 has a size of 69632 bytes"},
-	{d_truncated, "#ib_redo1 has a damaged header"},
-	{d_slot_crc, "#ib_redo0 has a damaged checkpoint slot"},
-	{d_slot_later, "#ib_redo2 has checkpoints"},
-	{d_slot_stray, "#ib_redo1 has checkpoints 0 and 12345678901"},
-	{d_no_slot, "no redo file holds the checkpoint"},
-	{d_first_group, "first record group at 600"},
-	{d_stale_block, "the built redo ends at LSN"},
-	{d_zero_last, "the built redo ends at LSN"},
+	{ d_uuid, "#ib_redo1 has uuid" },
+	{ d_format, "#ib_redo1 has format 5" },
+	{ d_start, "#ib_redo1 starts at LSN 72192, the file before it ends at "
+		   "71680" },
+	{ d_odd, "#ib_redo1 starts at LSN 71681" },
+	{ d_full, "#ib_redo2 has flags 8 instead of 0" },
+	{ d_not_full, "#ib_redo1 has flags 0 instead of 8" },
+	{ d_no_logging, "#ib_redo2 has flags 3 instead of 0" },
+	{ d_clone, "has creator \"MySQL Clone\"" },
+	{ d_meb, "has creator \"MEB 9.7.4\"" },
+	{ d_header, "#ib_redo1 has a damaged header" },
+	{ d_garbage, "the built redo ends at LSN" },
+	{ d_first, "the built redo ends at LSN 8192 instead of" },
+	{ d_hole, "#ib_redo3 follows #ib_redo1" },
+	{ d_missing_first, "no redo file holds the checkpoint" },
+	{ d_missing_last, "#ib_redo1 has flags 8 instead of 0" },
+	{ d_short, "#ib_redo2 has a size of 32768 bytes" },
+	{ d_odd_size, "#ib_redo2 has a size of 69632 bytes" },
+	{ d_truncated, "#ib_redo1 has a damaged header" },
+	{ d_slot_crc, "#ib_redo0 has a damaged checkpoint slot" },
+	{ d_slot_later, "#ib_redo2 has checkpoints" },
+	{ d_slot_stray, "#ib_redo1 has checkpoints 0 and 12345678901" },
+	{ d_no_slot, "no redo file holds the checkpoint" },
+	{ d_first_group, "first record group at 600" },
+	{ d_stale_block, "the built redo ends at LSN" },
+	{ d_zero_last, "the built redo ends at LSN" },
 };
 
 static void sound(void **state)

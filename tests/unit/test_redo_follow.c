@@ -235,8 +235,8 @@ static void stops_at_a_bad_block(void **state)
 		uint32_t crc;
 		const char *text;
 	} cases[] = {
-		{true, 0, "encrypted: SET GLOBAL innodb_redo_log_encrypt"},
-		{false, 0xdeadbeef, "SET GLOBAL innodb_log_checksums = ON"},
+		{ true, 0, "encrypted: SET GLOBAL innodb_redo_log_encrypt" },
+		{ false, 0xdeadbeef, "SET GLOBAL innodb_log_checksums = ON" },
 	};
 
 	(void)state;
@@ -365,14 +365,14 @@ static void no_checkpoint(void **state)
 		uint32_t flags, format, uuid;
 		const char *text;
 	} cases[] = {
-		{SC_REDO_NO_LOGGING, 6, FX_UUID,
-		 "ALTER INSTANCE ENABLE INNODB REDO_LOG"},
-		{SC_REDO_NO_LOGGING | SC_REDO_CRASH_UNSAFE, 6, FX_UUID,
-		 "redo logging is disabled"},
-		{SC_REDO_NOT_INITIALIZED, 6, FX_UUID, "not initialised"},
-		{0, 5, FX_UUID, "has format 5"},
-		{0, 7, FX_UUID, "has format 7"},
-		{0, 6, 99, "belongs to another log"},
+		{ SC_REDO_NO_LOGGING, 6, FX_UUID,
+		  "ALTER INSTANCE ENABLE INNODB REDO_LOG" },
+		{ SC_REDO_NO_LOGGING | SC_REDO_CRASH_UNSAFE, 6, FX_UUID,
+		  "redo logging is disabled" },
+		{ SC_REDO_NOT_INITIALIZED, 6, FX_UUID, "not initialised" },
+		{ 0, 5, FX_UUID, "has format 5" },
+		{ 0, 7, FX_UUID, "has format 7" },
+		{ 0, 6, 99, "belongs to another log" },
 	};
 
 	(void)state;

@@ -10,15 +10,15 @@
 
 #include <cmocka.h>
 
-static const struct redo_fixture no_files = {.seed = 7};
+static const struct redo_fixture no_files = { .seed = 7 };
 
 static void header_round_trip(void **state)
 {
-	struct sc_redo_header in = {.format = 6,
-				    .uuid = 0x12345678,
-				    .start_lsn = 0x1122334455667800,
-				    .creator = "MySQL 9.7.4",
-				    .flags = SC_REDO_FILE_FULL};
+	struct sc_redo_header in = { .format = 6,
+				     .uuid = 0x12345678,
+				     .start_lsn = 0x1122334455667800,
+				     .creator = "MySQL 9.7.4",
+				     .flags = SC_REDO_FILE_FULL };
 	struct sc_redo_header out;
 	uint8_t block[512];
 
@@ -46,7 +46,7 @@ static void header_round_trip(void **state)
 /* A creator of full length has no NUL on disk. */
 static void creator_without_nul(void **state)
 {
-	struct sc_redo_header in = {.format = 6}, out;
+	struct sc_redo_header in = { .format = 6 }, out;
 	uint8_t block[512];
 
 	(void)state;
@@ -81,13 +81,13 @@ static void numbers_and_epochs(void **state)
 		uint64_t lsn;
 		uint32_t number, epoch;
 	} cases[] = {
-		{0, 1, 1},
-		{511, 1, 1},
-		{512, 2, 1},
-		{8192, 17, 1},
-		{(1ull << 39) - 512, 1 << 30, 1},
-		{1ull << 39, 1, 2},
-		{(5ull << 39) + 1024, 3, 6},
+		{ 0, 1, 1 },
+		{ 511, 1, 1 },
+		{ 512, 2, 1 },
+		{ 8192, 17, 1 },
+		{ (1ull << 39) - 512, 1 << 30, 1 },
+		{ 1ull << 39, 1, 2 },
+		{ (5ull << 39) + 1024, 3, 6 },
 	};
 
 	(void)state;
@@ -228,18 +228,18 @@ static void file_names(void **state)
 		int want;
 		uint64_t id;
 	} cases[] = {
-		{"#ib_redo0", 0, 0},
-		{"#ib_redo1234567", 0, 1234567},
-		{"#ib_redo18446744073709551615", 0, UINT64_MAX},
-		{"#ib_redo7_tmp", 1, 7},
-		{"#ib_redo", -1, 0},
-		{"#ib_redo_tmp", -1, 0},
-		{"#ib_redo7x", -1, 0},
-		{"#ib_redo-1", -1, 0},
-		{"#ib_redo 1", -1, 0},
-		{"#ib_redo18446744073709551616", -1, 0},
-		{"ib_logfile0", -1, 0},
-		{"", -1, 0},
+		{ "#ib_redo0", 0, 0 },
+		{ "#ib_redo1234567", 0, 1234567 },
+		{ "#ib_redo18446744073709551615", 0, UINT64_MAX },
+		{ "#ib_redo7_tmp", 1, 7 },
+		{ "#ib_redo", -1, 0 },
+		{ "#ib_redo_tmp", -1, 0 },
+		{ "#ib_redo7x", -1, 0 },
+		{ "#ib_redo-1", -1, 0 },
+		{ "#ib_redo 1", -1, 0 },
+		{ "#ib_redo18446744073709551616", -1, 0 },
+		{ "ib_logfile0", -1, 0 },
+		{ "", -1, 0 },
 	};
 	char name[SC_REDO_NAME_SIZE];
 

@@ -135,7 +135,7 @@ static void abort_wakes_the_reader(void **state)
 {
 	struct fixture *fx = open_spool(64 << 10);
 	struct sc_err err = SC_ERR_INIT;
-	uint8_t out[512] = {0};
+	uint8_t out[512] = { 0 };
 	pthread_t thread;
 	uint64_t lsn;
 	bool ended;

@@ -65,11 +65,11 @@ static void add_files(void)
 
 static int open_stage(void)
 {
-	struct sc_stage_params params = {.target = target,
-					 .parent = dir.fd,
-					 .name = "clone",
-					 .page_size = 16384,
-					 .streams = STREAMS};
+	struct sc_stage_params params = { .target = target,
+					  .parent = dir.fd,
+					  .name = "clone",
+					  .page_size = 16384,
+					  .streams = STREAMS };
 
 	return sc_stage_open(&params, &stage, &err);
 }
@@ -110,7 +110,7 @@ static void again(void)
 
 static struct sc_chunk make_chunk(uint32_t file, uint64_t number)
 {
-	struct sc_chunk chunk = {.file = file, .off = number * SC_CHUNK_SIZE};
+	struct sc_chunk chunk = { .file = file, .off = number * SC_CHUNK_SIZE };
 
 	chunk.len = (uint32_t)SC_MIN(list.files[file].size - chunk.off,
 				     SC_CHUNK_SIZE);
@@ -146,8 +146,8 @@ static void send_chunks(uint64_t skip)
 
 static void send_redo(uint64_t end)
 {
-	static const struct redo_fixture log = {.seed = 9};
-	struct sc_redo_begin begin = {C, FX_UUID, "MySQL 9.7.4"};
+	static const struct redo_fixture log = { .seed = 9 };
+	struct sc_redo_begin begin = { C, FX_UUID, "MySQL 9.7.4" };
 	uint8_t block[SC_REDO_BLOCK];
 
 	if (sc_stage_redo_begin(stage, &begin, &err) < 0)
@@ -163,15 +163,16 @@ static void send_redo(uint64_t end)
 static struct sc_seal make_seal(void)
 {
 	return (struct sc_seal){
-		.mark = {.end_lsn = E,
-			 .seal_begin_us = 1234567,
-			 .binlog_position = 157,
-			 .binlog_file = "binlog.000002",
-			 .gtid_flushed = (char *)(uintptr_t) "a:1-5",
-			 .gtid_executed = (char *)(uintptr_t) "a:1-6,\nb:1"},
+		.mark = { .end_lsn = E,
+			  .seal_begin_us = 1234567,
+			  .binlog_position = 157,
+			  .binlog_file = "binlog.000002",
+			  .gtid_flushed = (char *)(uintptr_t) "a:1-5",
+			  .gtid_executed = (char *)(uintptr_t) "a:1-6,\nb:1" },
 		.donor_uuid = "01234567-0123-0123-0123-0123456789ab",
 		.sizes = sizes,
-		.n_sizes = list.n};
+		.n_sizes = list.n
+	};
 }
 
 static int seal(void)
@@ -332,17 +333,17 @@ static const struct {
 	const char *path;
 	mode_t mode;
 } modes[] = {
-	{"ibdata1", 0640},
-	{"db/a/b/one.ibd", 0640},
-	{"db", 0750},
-	{"db/a", 0750},
-	{"db/a/b", 0750},
-	{"#clone", 0750},
-	{"#clone/#snapclone_end", 0640},
-	{"#clone/#status_fix", 0640},
-	{"#innodb_redo", 0750},
-	{"#innodb_redo/#ib_redo0", 0640},
-	{"#innodb_temp", 0750},
+	{ "ibdata1", 0640 },
+	{ "db/a/b/one.ibd", 0640 },
+	{ "db", 0750 },
+	{ "db/a", 0750 },
+	{ "db/a/b", 0750 },
+	{ "#clone", 0750 },
+	{ "#clone/#snapclone_end", 0640 },
+	{ "#clone/#status_fix", 0640 },
+	{ "#innodb_redo", 0750 },
+	{ "#innodb_redo/#ib_redo0", 0640 },
+	{ "#innodb_temp", 0750 },
 };
 
 static void modes_and_owners(void **state)
@@ -386,7 +387,7 @@ static void *sender_main(void *arg)
 
 static void streams_side_by_side(void **state)
 {
-	struct sender senders[STREAMS] = {0};
+	struct sender senders[STREAMS] = { 0 };
 
 	(void)state;
 	start();
@@ -459,8 +460,8 @@ static void disk_too_small(void **state)
 
 static void files_in_each_others_way(void **state)
 {
-	static const char *const paths[] = {"ibdata1", "ibdata1/t.ibd", "db/a",
-					    "#clone/#status_in_progress"};
+	static const char *const paths[] = { "ibdata1", "ibdata1/t.ibd", "db/a",
+					     "#clone/#status_in_progress" };
 
 	(void)state;
 	for (size_t i = 0; i < SC_ARRAY_SIZE(paths); i++) {
@@ -479,7 +480,8 @@ static void missing_chunk(void **state)
 		"chunk 0 of ibdata1",	   "chunk 1 of ibdata1",
 		"chunk 2 of ibdata1",	   "chunk 0 of db/a/b/one.ibd",
 		"chunk 0 of db/holes.ibd", "chunk 1 of db/holes.ibd",
-		"chunk 2 of db/holes.ibd", "chunk 0 of ib_buffer_pool"};
+		"chunk 2 of db/holes.ibd", "chunk 0 of ib_buffer_pool"
+	};
 
 	(void)state;
 	assert_int_equal(list.chunks, SC_ARRAY_SIZE(want));
@@ -512,20 +514,20 @@ static const struct range_case {
 	uint32_t len;
 	const char *text;
 } range_cases[] = {
-	{5, 0, 1, "chunk of an unknown file"},
-	{UINT32_MAX, 0, 1, "chunk of an unknown file"},
-	{1, SC_CHUNK_SIZE, 16384, "chunk beyond the end of its file"},
-	{1, 1ull << 62, 1, "chunk beyond the end of its file"},
-	{1, UINT64_MAX - SC_CHUNK_SIZE + 1, 1,
-	 "chunk beyond the end of its file"},
-	{2, 0, 1, "chunk beyond the end of its file"}, /* an empty file */
-	{0, 0, SC_CHUNK_SIZE - 1, "chunk of a wrong length"},
-	{0, 0, 0, "chunk of a wrong length"},
-	{0, 2 * SC_CHUNK_SIZE, SC_CHUNK_SIZE, "chunk of a wrong length"},
-	{1, 0, 16385, "chunk of a wrong length"},
-	{1, 0, 16383, "chunk of a wrong length"},
-	{0, 16384, SC_CHUNK_SIZE, "chunk at a wrong offset"},
-	{1, 8192, 8192, "chunk at a wrong offset"},
+	{ 5, 0, 1, "chunk of an unknown file" },
+	{ UINT32_MAX, 0, 1, "chunk of an unknown file" },
+	{ 1, SC_CHUNK_SIZE, 16384, "chunk beyond the end of its file" },
+	{ 1, 1ull << 62, 1, "chunk beyond the end of its file" },
+	{ 1, UINT64_MAX - SC_CHUNK_SIZE + 1, 1,
+	  "chunk beyond the end of its file" },
+	{ 2, 0, 1, "chunk beyond the end of its file" }, /* an empty file */
+	{ 0, 0, SC_CHUNK_SIZE - 1, "chunk of a wrong length" },
+	{ 0, 0, 0, "chunk of a wrong length" },
+	{ 0, 2 * SC_CHUNK_SIZE, SC_CHUNK_SIZE, "chunk of a wrong length" },
+	{ 1, 0, 16385, "chunk of a wrong length" },
+	{ 1, 0, 16383, "chunk of a wrong length" },
+	{ 0, 16384, SC_CHUNK_SIZE, "chunk at a wrong offset" },
+	{ 1, 8192, 8192, "chunk at a wrong offset" },
 };
 
 static void wrong_ranges(void **state)
@@ -536,8 +538,9 @@ static void wrong_ranges(void **state)
 	start();
 	for (size_t i = 0; i < SC_ARRAY_SIZE(range_cases); i++) {
 		const struct range_case *c = &range_cases[i];
-		struct sc_chunk chunk = {
-			.file = c->file, .len = c->len, .off = c->off};
+		struct sc_chunk chunk = { .file = c->file,
+					  .len = c->len,
+					  .off = c->off };
 
 		sc_digest(data, SC_MIN(c->len, sizeof(data)), chunk.digest);
 		for (int zero = 0; zero < 2; zero++) {
@@ -552,7 +555,7 @@ static void wrong_ranges(void **state)
 
 static void wrong_streams(void **state)
 {
-	static const unsigned streams[] = {0, STREAMS + 1, UINT32_MAX};
+	static const unsigned streams[] = { 0, STREAMS + 1, UINT32_MAX };
 
 	(void)state;
 	start();
@@ -579,7 +582,7 @@ static void damaged_on_the_way(void **state)
 
 static void out_of_order(void **state)
 {
-	struct sc_redo_begin begin = {C, FX_UUID, "MySQL 9.7.4"};
+	struct sc_redo_begin begin = { C, FX_UUID, "MySQL 9.7.4" };
 
 	(void)state;
 	assert_int_equal(open_stage(), 0);
@@ -671,10 +674,10 @@ static void no_redo(void **state)
 
 static void redo_of_a_strange_log(void **state)
 {
-	struct sc_redo_begin bad[] = {
-		{C, FX_UUID, ""},
-		{0, FX_UUID, "MySQL 9.7.4"},
-		{C, FX_UUID, "a creator of thirty-two bytes..."}};
+	struct sc_redo_begin bad[] = { { C, FX_UUID, "" },
+				       { 0, FX_UUID, "MySQL 9.7.4" },
+				       { C, FX_UUID,
+					 "a creator of thirty-two bytes..." } };
 
 	(void)state;
 	for (size_t i = 0; i < SC_ARRAY_SIZE(bad); i++) {

@@ -26,8 +26,8 @@
 
 enum { LIMIT_MS = 3000, BIG = 3 << 20 };
 
-static const uint8_t job_id[SC_JOB_ID_SIZE] = {1, 2, 0xfe};
-static const uint8_t key[SC_JOB_KEY_SIZE] = {9, 8, 7, [31] = 1};
+static const uint8_t job_id[SC_JOB_ID_SIZE] = { 1, 2, 0xfe };
+static const uint8_t key[SC_JOB_KEY_SIZE] = { 9, 8, 7, [31] = 1 };
 static atomic_bool never;
 
 /* ---- two ends --------------------------------------------------------------
@@ -66,8 +66,8 @@ static int setup(void **state)
 {
 	(void)state;
 	fds_before = fx_count_fds();
-	server = (struct end){.server = true};
-	client = (struct end){.server = false};
+	server = (struct end){ .server = true };
+	client = (struct end){ .server = false };
 	memcpy(server.id, job_id, sizeof(job_id));
 	memcpy(client.id, job_id, sizeof(job_id));
 	memcpy(server.key, key, sizeof(key));
@@ -161,7 +161,7 @@ struct transfer {
 static void *transfer_main(void *arg)
 {
 	struct transfer *t = arg;
-	static const size_t pieces[] = {1, 2, 100, 16384, 16385, 1 << 20};
+	static const size_t pieces[] = { 1, 2, 100, 16384, 16385, 1 << 20 };
 	size_t done = 0;
 
 	for (size_t i = 0; done < BIG; i++) {
@@ -179,7 +179,8 @@ static void *transfer_main(void *arg)
 
 static void one_way(struct sc_conn *from, struct sc_conn *to)
 {
-	struct transfer t[2] = {{.conn = from, .sends = true}, {.conn = to}};
+	struct transfer t[2] = { { .conn = from, .sends = true },
+				 { .conn = to } };
 
 	for (int i = 0; i < 2; i++)
 		t[i].buf = calloc(1, BIG);
@@ -283,11 +284,11 @@ static const struct {
 	const char *bytes;
 	size_t len;
 } plain_talk[] = {
-	{"SCDF\1\0\0\0\64\0\0\0\0\0\0\0abcdefgh", 24},
-	{"GET / HTTP/1.1\r\nHost: x\r\n\r\n", 27},
-	{"\x16\x03\x01\x00\x05hello", 10},   /* a TLS record with junk in it */
-	{"\x15\x03\x03\x00\x02\x02\x28", 7}, /* a fatal alert */
-	{"\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0", 16},
+	{ "SCDF\1\0\0\0\64\0\0\0\0\0\0\0abcdefgh", 24 },
+	{ "GET / HTTP/1.1\r\nHost: x\r\n\r\n", 27 },
+	{ "\x16\x03\x01\x00\x05hello", 10 }, /* a TLS record with junk in it */
+	{ "\x15\x03\x03\x00\x02\x02\x28", 7 }, /* a fatal alert */
+	{ "\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0", 16 },
 };
 
 static void plain_peer_of_a_tls_end(void **state)
@@ -309,7 +310,7 @@ static void plain_peer_of_a_tls_end(void **state)
 
 static void tls_peer_of_a_plain_server(void **state)
 {
-	CLEANUP_FRAME struct sc_frame frame = {0};
+	CLEANUP_FRAME struct sc_frame frame = { 0 };
 	struct sc_err err = SC_ERR_INIT;
 
 	(void)state;
@@ -382,8 +383,9 @@ static void *rogue_main(void *arg)
 
 static void meet_rogue(struct end *ours, struct end *other, int version)
 {
-	struct rogue r = {
-		.fd = other->fd, .version = version, .accepts = !ours->server};
+	struct rogue r = { .fd = other->fd,
+			   .version = version,
+			   .accepts = !ours->server };
 
 	assert_int_equal(pthread_create(&r.thread, NULL, rogue_main, &r), 0);
 	start(ours);
@@ -525,9 +527,9 @@ static void writing_to_nobody(void **state)
 
 static void bytes_changed_on_the_way(void **state)
 {
-	static const uint8_t junk[] = {0x17, 3, 3, 0, 20, 1,  2, 3, 4,
-				       5,    6, 7, 8, 9,  1,  2, 3, 4,
-				       5,    6, 7, 8, 9,  10, 11};
+	static const uint8_t junk[] = { 0x17, 3, 3, 0, 20, 1,  2, 3, 4,
+					5,    6, 7, 8, 9,  1,  2, 3, 4,
+					5,    6, 7, 8, 9,  10, 11 };
 
 	(void)state;
 	connected();
@@ -582,13 +584,13 @@ static void listen_addresses(void **state)
 		const char *address;
 		const char *text; /* NULL: works */
 	} cases[] = {
-		{"127.0.0.1", NULL},
-		{"0.0.0.0", NULL},
-		{"localhost", "not a numeric address"},
-		{"", "not a numeric address"},
-		{"127.0.0.1.5", "not a numeric address"},
-		{"192.0.2.1",
-		 "cannot listen for data connections on 192.0.2.1"},
+		{ "127.0.0.1", NULL },
+		{ "0.0.0.0", NULL },
+		{ "localhost", "not a numeric address" },
+		{ "", "not a numeric address" },
+		{ "127.0.0.1.5", "not a numeric address" },
+		{ "192.0.2.1",
+		  "cannot listen for data connections on 192.0.2.1" },
 	};
 
 	(void)state;
@@ -667,8 +669,8 @@ struct full {
 
 static void fill_listener(struct full *f)
 {
-	struct sockaddr_in sin = {.sin_family = AF_INET,
-				  .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+	struct sockaddr_in sin = { .sin_family = AF_INET,
+				   .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
 	socklen_t len = sizeof(sin);
 
 	f->listener = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);

@@ -25,7 +25,7 @@ static struct tree_entry *append(struct tree *tree, const char *path)
 		realloc(tree->entries, (tree->n + 1) * sizeof(*tree->entries));
 	assert(tree->entries);
 	tree->entries[tree->n] =
-		(struct tree_entry){.path = strdup(path), .dir = true};
+		(struct tree_entry){ .path = strdup(path), .dir = true };
 	return &tree->entries[tree->n++];
 }
 
@@ -64,7 +64,7 @@ static void read_dir(struct tree *tree, int root, const char *prefix)
 
 struct tree tree_read(int dirfd)
 {
-	struct tree tree = {0};
+	struct tree tree = { 0 };
 
 	read_dir(&tree, dirfd, "");
 	sort(&tree);
@@ -73,7 +73,7 @@ struct tree tree_read(int dirfd)
 
 struct tree tree_copy(const struct tree *tree)
 {
-	struct tree copy = {0};
+	struct tree copy = { 0 };
 
 	for (size_t i = 0; i < tree->n; i++) {
 		const struct tree_entry *e = &tree->entries[i];
@@ -94,12 +94,12 @@ void tree_free(struct tree *tree)
 	for (size_t i = 0; i < tree->n; i++)
 		free_entry(&tree->entries[i]);
 	free(tree->entries);
-	*tree = (struct tree){0};
+	*tree = (struct tree){ 0 };
 }
 
 const struct tree_entry *tree_find(const struct tree *tree, const char *path)
 {
-	struct tree_entry key = {.path = (char *)(uintptr_t)path};
+	struct tree_entry key = { .path = (char *)(uintptr_t)path };
 
 	return tree->n ? bsearch(&key, tree->entries, tree->n,
 				 sizeof(*tree->entries), by_path)
