@@ -7,6 +7,7 @@ import pytest
 
 sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
+pytest.register_assert_rewrite('helpers', 'inplace')
 
 from leftovers import leftovers  # noqa: E402
 from sandbox import Sandbox  # noqa: E402

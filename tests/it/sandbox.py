@@ -132,16 +132,19 @@ class Server(Sql):
 
     # -- start and stop ----------------------------------------------------
 
-    def start(self, *extra, wait=True, detach=False):
+    def start(self, *extra, wait=True, detach=False, supervised=True, env=None):
         """Start under a supervisor; extra mysqld options for this run only. Returns self.
 
         wait=False: do not wait until it answers. detach=True: it stays when this process ends.
+        supervised=False: mysqld knows of no supervisor, RESTART and CLONE cannot restart it. env: more of
+        mysqld's environment.
         """
         user = server_user()
         env = {'PATH': '/usr/bin:/bin', 'LC_ALL': 'C.UTF-8', 'TMPDIR': os.path.join(self.dir, 'tmp'),
-               **self.box.env}
+               **self.box.env, **(env or {})}
         job = {'argv': self.argv(extra), 'env': env, 'uid': user.pw_uid, 'gid': user.pw_gid,
-               'status': self.status_file, 'output': self.errlog, 'lifeline': None}
+               'status': self.status_file, 'output': self.errlog, 'lifeline': None,
+               'supervised': supervised}
         give(self.datadir)
         lifeline, fds = None, ()
         if not detach:

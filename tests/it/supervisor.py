@@ -5,10 +5,11 @@
     supervisor.py JOB.json
 
 JOB.json: {"argv": [...], "env": {...}, "uid": n, "gid": n, "status": file, "output": file,
-"lifeline": fd or null}. mysqld gets MYSQLD_PARENT_PID = our process id, so that RESTART and CLONE work;
-exit status 16 starts it again, any other one ends the supervisor. Every exit status is appended to the
-status file, one JSON object per line: {"pid", "start", "end", "status"} (status as in subprocess: -9 =
-SIGKILL). SIGTERM is handed on to mysqld and means: do not restart. When the lifeline (a pipe held open
+"lifeline": fd or null, "supervised": bool}. mysqld gets MYSQLD_PARENT_PID = our process id, so that
+RESTART and CLONE work; exit status 16 starts it again, any other one ends the supervisor. With
+"supervised": false it gets no such variable and is never started again. Every exit status is appended to
+the status file, one JSON object per line: {"pid", "start", "end", "status"} (status as in subprocess: -9
+= SIGKILL). SIGTERM is handed on to mysqld and means: do not restart. When the lifeline (a pipe held open
 by whoever started us) closes, mysqld is killed: nothing outlives a killed test run. If the supervisor
 itself dies, the kernel kills mysqld (PDEATHSIG).
 """
@@ -35,7 +36,9 @@ def before_exec():
 
 def start(job):
     """Start mysqld as job says; return the Popen object."""
-    env = dict(job['env'], MYSQLD_PARENT_PID=str(os.getpid()))
+    env = dict(job['env'])
+    if job['supervised']:
+        env['MYSQLD_PARENT_PID'] = str(os.getpid())
     ids = {'user': job['uid'], 'group': job['gid'], 'extra_groups': []} if os.geteuid() == 0 else {}
     with open(job['output'], 'ab') as out:
         return subprocess.Popen(job['argv'], env=env, stdin=subprocess.DEVNULL, stdout=out, stderr=out,
@@ -82,7 +85,7 @@ class Supervisor:
             self.record(pid=self.child.pid, start=begin)
             status = self.child.wait()
             self.record(pid=self.child.pid, start=begin, end=time.time(), status=status)
-            if status != RESTART_STATUS or self.stopping:
+            if status != RESTART_STATUS or self.stopping or not self.job['supervised']:
                 return status
             self.child = start(self.job)
             if self.stopping:

@@ -153,6 +153,12 @@ def check_table(case):
     return found if names else ['no table to check']
 
 
+def same_gtids(case):
+    """Nothing was added to @@gtid_executed since the clone started."""
+    now = case.clone.value('SELECT @@gtid_executed')
+    return [] if GtidSet.parse(now) == case.executed else [f'was {case.executed}, is {now}']
+
+
 def replica_error(server):
     """What replication says is wrong, '' if nothing."""
     texts = [r[0] for table in ('replication_connection_status', 'replication_applier_status_by_coordinator',
