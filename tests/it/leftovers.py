@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """What a test may leave behind and must not: processes, sockets, mounts, loop devices, files."""
 import fnmatch
+import glob
 import os
 
 # Names no finished, failed or killed clone may leave in a data directory or a directory for clones.
@@ -66,10 +67,10 @@ def kernel_objects(base, sockets_allowed=()):
         if base in path and path not in sockets_allowed:
             found.append(f'unix socket {path}')
     found += [f'mount {line.split()[4]}' for line in read('/proc/self/mountinfo').splitlines() if base in line]
-    for loop in fnmatch.filter(os.listdir('/sys/block'), 'loop*'):
-        backing = read(f'/sys/block/{loop}/loop/backing_file').strip()
+    for loop in glob.glob('/sys/block/loop*'):
+        backing = read(f'{loop}/loop/backing_file').strip()
         if base in backing:
-            found.append(f'loop device {loop}: {backing}')
+            found.append(f'loop device {os.path.basename(loop)}: {backing}')
     return found
 
 
