@@ -147,19 +147,26 @@ void sc_status_print_progress(FILE *out, const struct sc_status *st)
 	}
 }
 
-/* The stages of a clone this server was started on: the restart lies between
- * the end of the copy and the beginning of recovery. */
+/*
+ * The stages of a clone this server was started on: the restart lies between
+ * the end of the copy and the beginning of recovery. The record is of an
+ * earlier time when the old server died before it could write the end of it.
+ */
 static void recovered_stages(struct sc_status *st, uint64_t begin, uint64_t end)
 {
 	struct sc_stage_row *sync = &st->stages[SC_STAGE_FILE_SYNC];
 	struct sc_stage_row *restart = &st->stages[SC_STAGE_RESTART];
 	struct sc_stage_row *recovery = &st->stages[SC_STAGE_RECOVERY];
 
-	if (sync->end_us == 0 || sync->state != SC_STATE_COMPLETED) {
-		sync->end_us = sync->begin_us;
-		sync->state = SC_STATE_COMPLETED;
+	for (uint32_t i = SC_STAGE_NONE + 1; i < SC_STAGE_RESTART; i++) {
+		struct sc_stage_row *row = &st->stages[i];
+
+		if (row->end_us == 0 || row->state != SC_STATE_COMPLETED) {
+			row->end_us = row->begin_us;
+			row->state = SC_STATE_COMPLETED;
+		}
 	}
-	restart->begin_us = sync->end_us;
+	restart->begin_us = sync->end_us ? sync->end_us : begin;
 	restart->end_us = recovery->begin_us = begin;
 	restart->state = SC_STATE_COMPLETED;
 	recovery->end_us = end;
