@@ -8,6 +8,7 @@
 
 #include "io/base/cleanup.h"
 #include "io/base/clock.h"
+#include "io/base/step.h"
 #include "plugin/finish_replace.h"
 #include "plugin/services.h"
 #include "plugin/sql.h"
@@ -147,10 +148,14 @@ static int finish_with(struct sc_sql *sql, const struct sc_end *end,
 			return sc_err_sys(err, SC_ER_INTERNAL_ERROR, errno,
 					  "cannot rename %s", SC_END_FILE);
 		sync_clone_dir();
+		sc_step_done("finish", "check");
 	}
-	if (sc_finish_reset(sql, end->gtid_executed, &extra, err) < 0 ||
-	    repair(sql, end, err) < 0 || add_gtids(sql, extra, err) < 0)
+	if (sc_finish_reset(sql, end->gtid_executed, &extra, err) < 0)
 		return -1;
+	sc_step_done("finish", "reset");
+	if (repair(sql, end, err) < 0 || add_gtids(sql, extra, err) < 0)
+		return -1;
+	sc_step_done("finish", "repair");
 	sc_server_log(
 		ST_LOG_INFO,
 		"clone: this server is the donor %s at LSN %llu, binary log %s:%llu; GTIDs are complete",
@@ -158,6 +163,7 @@ static int finish_with(struct sc_sql *sql, const struct sc_end *end,
 		(unsigned long long)end->end_lsn, end->binlog_file,
 		(unsigned long long)end->binlog_position);
 	sc_finish_cleanup(sql);
+	sc_step_done("finish", "clean up");
 	unlink(SC_END_CHECKED);
 	sync_clone_dir();
 	return 0;

@@ -245,11 +245,13 @@ class Sandbox:
 
     ids = itertools.count(1)
 
-    def __init__(self, base=None, keep=False):
+    def __init__(self, base=None, keep=False, build=None):
+        """build: another build of plugin and daemon than the usual one."""
         if base is None:
             base = tempfile.mkdtemp(prefix='snapclone-', dir=os.environ.get('TMPDIR') or '/tmp')
         self.base = os.path.abspath(base)
         self.keep = keep
+        self.build, self.daemon = (build, os.path.join(build, 'snapcloned')) if build else (BUILD, SNAPCLONED)
         self.servers = {}
         self.env = {}
         os.makedirs(self.base, exist_ok=True)
@@ -316,9 +318,9 @@ class Sandbox:
             for name in os.listdir(stock):
                 if name != 'mysql_clone.so':
                     os.symlink(os.path.join(stock, name), os.path.join(place, name))
-            shutil.copy(os.path.join(BUILD, 'mysql_clone.so'), place)
-            if os.path.exists(SNAPCLONED):
-                shutil.copy(SNAPCLONED, daemon)
+            shutil.copy(os.path.join(self.build, 'mysql_clone.so'), place)
+            if os.path.exists(self.daemon):
+                shutil.copy(self.daemon, daemon)
             os.chmod(place, 0o755)
         return place, daemon
 
