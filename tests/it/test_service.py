@@ -1,0 +1,182 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""snapcloned as a service, its options, and `snapclone status`."""
+import os
+import re
+import shutil
+import signal
+import socket
+import subprocess
+import time
+
+import pytest
+
+from helpers import (OURS, Background, copying, daemons, fast, instance, local, need_ours, nothing_left, only_ours,
+                     slow, start_donor, start_recipient, unharmed)
+from leftovers import read
+from template import BUILD
+
+pytestmark = pytest.mark.skipif(OURS != 'ours', reason='about our daemon only')
+
+
+@pytest.fixture(autouse=True)
+def built():
+    """All tests need our build."""
+    need_ours()
+    only_ours()
+
+
+def run(program, *args):
+    """(exit status, standard output, standard error) of one of our programs."""
+    done = subprocess.run([os.path.join(BUILD, program), *args], stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+                          timeout=30, check=False)
+    return done.returncode, done.stdout.decode(), done.stderr.decode()
+
+
+class Service:
+    """A snapcloned that listens in a directory of the sandbox."""
+
+    def __init__(self, box, *options):
+        self.path = box.path('service') + '/s.sock'
+        self.log = box.path('service') + '/log'
+        with open(self.log, 'ab') as log:
+            self.process = subprocess.Popen(
+                [os.path.join(BUILD, 'snapcloned'), f'--socket={self.path}', '--config=/dev/null',
+                 '--allow_user=nobody', *options], stdout=log, stderr=log)
+        for _ in range(200):
+            if self.answers():
+                return
+            time.sleep(0.02)
+        raise AssertionError(read(self.log))
+
+    def answers(self):
+        """True when somebody listens."""
+        with socket.socket(socket.AF_UNIX) as s:
+            return s.connect_ex(self.path) == 0
+
+    def end(self):
+        """SIGTERM; the exit status."""
+        self.process.terminate()
+        return self.process.wait(20)
+
+
+@pytest.fixture
+def service(box):
+    """A service that has ended, and cleaned up, when the test is over."""
+    found = Service(box)
+    yield found
+    if found.process.poll() is None:
+        assert found.end() == 0
+    assert not os.path.exists(found.path)
+
+
+def with_service(box, service):
+    """Donor and recipient that use the service."""
+    donor = start_donor(box, loose_clone_daemon_socket=service.path)
+    return donor, start_recipient(box, donor, loose_clone_daemon_socket=service.path)
+
+
+def test_help_and_version():
+    """Every option with its unit or choices and its default; wrong ones are named."""
+    status, out, _ = run('snapcloned', '--help')
+    assert status == 0
+    for option in ('socket', 'data_port', 'max_jobs', 'allow_user', 'log_level', 'config'):
+        assert re.search(rf'--{option}=.*\(default', out), option
+    for program in ('snapcloned', 'snapclone'):
+        status, out, _ = run(program, '--version')
+        assert status == 0 and re.match(rf'{program} \d+\.\d+\.\d+', out)
+    for args in (['--nonsense'], ['--data_port=70000'], ['--max_jobs=0'], ['--log_level=loud'],
+                 ['--config=/nonexistent']):
+        status, _, err = run('snapcloned', *args)
+        assert status == 2 and args[0].split('=')[0].strip('-') in err.replace('nonexistent', 'config'), err
+
+
+def test_a_second_service(box, service):
+    """A socket that is in use is not taken over; a stale one is."""
+    second = subprocess.run([os.path.join(BUILD, 'snapcloned'), f'--socket={service.path}', '--config=/dev/null'],
+                            stderr=subprocess.PIPE, timeout=10, check=False)
+    assert second.returncode == 1 and service.path in second.stderr.decode()
+    service.process.kill()
+    service.process.wait()
+    assert os.path.exists(service.path)
+    again = Service(box)
+    assert again.end() == 0
+
+
+def test_clone_through_a_service(box, service):
+    """Both sides in one service, no helper of their own; files belong to the server's user; status shows both."""
+    donor, recipient = with_service(box, service)
+    slow(recipient, 8)
+    target = box.path('clones') + '/c'
+    with Background(recipient, instance(donor, target, 'REQUIRE SSL')) as clone:
+        copying(recipient)
+        assert daemons(donor) == daemons(recipient) == []
+        status, out, err = run('snapclone', 'status', f'--socket={service.path}')
+        assert status == 0, err
+        jobs = [line.split()[1] for line in out.splitlines() if f'127.0.0.1:{donor.port}' in line or 'donor' in line]
+        assert sorted(jobs) == ['donor', 'recipient'], out
+        assert re.search(r'\[#*\.*\] +\d+% .*FILE COPY In Progress .*MiB/s', out), out
+        fast(recipient)
+        assert clone.result()[0] == 0, clone.result()
+    owners = {os.stat(os.path.join(path, name)).st_uid for path, _, names in os.walk(target) for name in names}
+    assert owners == {os.stat(recipient.datadir).st_uid}
+    clone_server = box.adopt('clone', target, plugin=OURS).start()
+    assert clone_server.value('SELECT COUNT(*) > 0 FROM proof.load0') == 1
+    clone_server.stop()
+
+
+@pytest.mark.parametrize('how', ['local', 'instance'])
+def test_sigterm_in_mid_clone(box, service, how):
+    """Jobs end cleanly: an error that says why, nothing left, servers unharmed."""
+    donor, recipient = with_service(box, service)
+    target, pid = box.path('clones') + '/c', donor.pid
+    where, statement = (donor, local(target)) if how == 'local' else (recipient, instance(donor, target))
+    slow(where, 2)
+    with Background(where, statement) as clone:
+        copying(where)
+        assert service.end() == 0
+        code, message = clone.result(15)
+    assert code and re.search('snapcloned|daemon', message), (code, message)
+    nothing_left(box, target)
+    unharmed(donor, pid)
+
+
+def test_too_many_jobs(box):
+    """max_jobs: one more is refused with the option's name, the others go on."""
+    service = Service(box, '--max_jobs=1')
+    donor, _ = with_service(box, service)
+    other = start_donor(box, 'other', loose_clone_daemon_socket=service.path)
+    slow(donor, 4)
+    first, second = box.path('clones') + '/1', box.path('clones') + '/2'
+    with Background(donor, local(first)) as clone:
+        copying(donor)
+        code, message = other.error(local(second))
+        assert code and 'max_jobs' in message, (code, message)
+        assert not os.path.exists(second)
+        assert clone.result()[0] == 0
+    shutil.rmtree(first)
+    assert service.end() == 0
+
+
+def test_status_of_embedded_daemons(box):
+    """Without a service: the abstract socket of the helper, gone with it, also after SIGKILL."""
+    donor = start_donor(box)
+    slow(donor, 4)
+    target = box.path('clones') + '/c'
+    with Background(donor, local(target)) as clone:
+        copying(donor)
+        helper, = daemons(donor)
+        status, out, err = run('snapclone', 'status')
+        assert status == 0 and ' local ' in out, (out, err)
+        assert f'embedded-{helper}' in read('/proc/net/unix')
+        os.kill(helper, signal.SIGKILL)
+        assert clone.result()[0]
+    assert f'embedded-{helper}' not in read('/proc/net/unix')
+    nothing_left(box, target)
+
+
+def test_status_without_jobs():
+    """Wrong usage and a service that is not there are errors; no jobs is none."""
+    assert run('snapclone', 'status', '--nonsense')[0] == 2
+    assert run('snapclone', 'nonsense')[0] == 2
+    status, _, err = run('snapclone', 'status', '--socket=/nonexistent/s.sock')
+    assert status == 1 and '/nonexistent/s.sock' in err

@@ -1,0 +1,153 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""The plugin's variables do what they say, in clones in place and into a directory."""
+import re
+import shutil
+import time
+
+import pytest
+
+from helpers import (OURS, Background, copying, fast, instance, local, need_ours, only_ours, slow, start_donor,
+                     wait_for)
+from inplace import changed, in_place, is_clone, own_data, progress, recipient_of, replace, state
+from sandbox import Sandbox
+
+pytestmark = pytest.mark.skipif(OURS != 'ours', reason='about our engine only')
+
+
+@pytest.fixture(scope='module')
+def pair():
+    """A donor and a recipient that the tests share."""
+    need_ours()
+    only_ours()
+    with Sandbox() as box:
+        donor = start_donor(box, megabytes=40)
+        yield box, donor, recipient_of(box, donor)
+
+
+@pytest.fixture(autouse=True)
+def defaults(pair):  # pylint: disable=redefined-outer-name
+    """Variables as they were."""
+    yield
+    for server in pair[1:]:
+        fast(server)
+        server.sql(*(f'SET GLOBAL clone_{name} = DEFAULT' for name in (
+            'max_concurrency', 'autotune_concurrency', 'buffer_size', 'ddl_timeout', 'drop_data_first',
+            'delay_after_data_drop')))
+
+
+def threads(server):
+    """THREADS of FILE COPY."""
+    return int(server.value("SELECT threads FROM performance_schema.clone_progress WHERE stage = 'FILE COPY'"))
+
+
+@pytest.mark.parametrize('how', ['local', 'instance'])
+def test_concurrency(pair, how):
+    """Autotune off: max_concurrency threads, at once. On: it begins with two and stays below the maximum."""
+    box, donor, recipient = pair
+    target = box.path('clones') + '/c'
+    where, statement = (donor, local(target)) if how == 'local' else (recipient, instance(donor, target))
+    slow(where, 20)
+    for maximum, autotune in ((1, 'OFF'), (5, 'OFF'), (1, 'ON'), (3, 'ON')):
+        where.sql(f'SET GLOBAL clone_max_concurrency = {maximum}', f'SET GLOBAL clone_autotune_concurrency = {autotune}')
+        with Background(where, statement) as clone:
+            copying(where)
+            seen = wait_for(lambda: threads(where), what='threads')
+            assert seen == maximum if autotune == 'OFF' else 1 <= seen <= min(maximum, 2), (maximum, autotune, seen)
+            assert clone.result()[0] == 0, clone.result()
+        assert threads(where) <= maximum
+        shutil.rmtree(target)
+
+
+@pytest.mark.parametrize('size', ['1M', '256M'])
+def test_buffer_size(pair, size):
+    """Both ends of the range work."""
+    box, donor, _ = pair
+    target = box.path('clones') + '/c'
+    donor.sql('SET GLOBAL clone_buffer_size = ' + {'1M': '1048576', '256M': '268435456'}[size])
+    assert donor.error(local(target)) == (0, '')
+    shutil.rmtree(target)
+
+
+@pytest.mark.parametrize('how', ['local', 'instance'])
+def test_data_bandwidth(pair, how):
+    """Half as much per second takes twice as long, and the numbers are near those that were set."""
+    box, donor, recipient = pair
+    target = box.path('clones') + '/c'
+    where, statement = (donor, local(target)) if how == 'local' else (recipient, instance(donor, target))
+    where.sql('SET GLOBAL clone_max_data_bandwidth = 40')
+    assert where.error(statement) == (0, '')
+    seconds, mib = where.sql(
+        "SELECT TIMESTAMPDIFF(MICROSECOND, begin_time, end_time) / 1e6, data / 1048576 FROM "
+        "performance_schema.clone_progress WHERE stage = 'FILE COPY'")[0]
+    rate = float(mib) / float(seconds)
+    print(f'{rate:.1f} MiB/s')
+    assert 32 < rate < 46, rate
+    shutil.rmtree(target)
+
+
+def test_ddl_timeout_of_the_donor(pair):
+    """DDL that goes on holds the donor's backup lock longer than clone_ddl_timeout: 1205, nothing changed."""
+    box, donor, recipient = pair
+    donor.sql('SET sql_log_bin = 0', 'CREATE SCHEMA IF NOT EXISTS ddl', 'CREATE TABLE IF NOT EXISTS ddl.t (i INT)')
+    recipient.sql('SET GLOBAL clone_ddl_timeout = 1')
+    before = state(recipient)
+    blocker = donor.connect()
+    with blocker.cursor() as cur:
+        cur.execute('LOCK TABLES ddl.t READ')
+        with Background(donor, 'ALTER TABLE ddl.t ADD COLUMN j INT') as ddl:
+            wait_for(lambda: donor.value("SELECT COUNT(*) FROM information_schema.processlist "
+                                         "WHERE info LIKE 'ALTER TABLE ddl.t%'"), what='ALTER')
+            time.sleep(0.2)
+            began = time.monotonic()
+            code, message = recipient.error(in_place(donor))
+            took = time.monotonic() - began
+            cur.execute('UNLOCK TABLES')
+            assert ddl.result()[0] == 0
+    blocker.close()
+    donor.sql('SET sql_log_bin = 0', 'DROP SCHEMA ddl')
+    assert code == 3862 and message.startswith('Clone Donor Error: 1205 : '), (code, message)
+    assert took < 4
+    assert changed(before, state(recipient)) == []
+
+
+def test_drop_data_first(pair):
+    """The old data goes before the copy begins, the delay follows; also on a super_read_only server."""
+    box, donor, recipient = pair
+    own_data(recipient)
+    recipient.sql('SET GLOBAL clone_drop_data_first = ON', 'SET GLOBAL clone_delay_after_data_drop = 2')
+    slow(recipient, 20)
+    recipient.sql('SET GLOBAL super_read_only = ON')
+    runs = len(recipient.statuses())
+    with Background(recipient, in_place(donor)) as clone:
+        wait_for(lambda: dict(progress(recipient)).get('DROP DATA') == 'In Progress', what='DROP DATA')
+        schemas = "SELECT COUNT(*) FROM information_schema.schemata WHERE schema_name LIKE 'own%'"
+        wait_for(lambda: recipient.value(schemas) == 0, what='schemas dropped')
+        assert dict(progress(recipient))['FILE COPY'] == 'Not Started'
+        wait_for(lambda: recipient.value('SELECT @@super_read_only') == 1, what='super_read_only again')
+        copying(recipient)
+        fast(recipient)
+        clone.result()
+    recipient.wait_restarted(runs)
+    is_clone(recipient, donor)
+    drop = recipient.value("SELECT TIMESTAMPDIFF(SECOND, begin_time, end_time) FROM performance_schema.clone_progress "
+                           "WHERE stage = 'DROP DATA'")
+    assert drop >= 2
+
+
+def test_keeps_data_by_default(pair):
+    """Without clone_drop_data_first the delay does not count and the data is there until the restart."""
+    _, donor, recipient = pair
+    recipient.sql('CREATE SCHEMA own', 'CREATE TABLE own.t (i INT PRIMARY KEY)', 'INSERT INTO own.t VALUES (1)',
+                  'SET GLOBAL clone_delay_after_data_drop = 3600')
+    slow(recipient, 20)
+    runs = len(recipient.statuses())
+    with Background(recipient, in_place(donor)) as clone:
+        copying(recipient)
+        assert recipient.value('SELECT COUNT(*) FROM own.t') == 1
+        fast(recipient)
+        clone.result()
+    recipient.wait_restarted(runs)
+    is_clone(recipient, donor)
+    assert not re.search(r'\[ERROR\]', recipient.log_text().split('point of no return')[-1])
+    replace(recipient, in_place(donor))
+    is_clone(recipient, donor)
