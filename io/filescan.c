@@ -204,17 +204,11 @@ static int scan_entry(struct scan *sc, int at, const char *name,
 
 static int scan_dir(struct scan *sc, int at, const char *prefix, int depth)
 {
-	CLEANUP_CLOSEDIR DIR *dir = NULL;
+	CLEANUP_CLOSEDIR DIR *dir = sc_dir_open(at);
 	struct dirent *de;
-	int fd = openat(at, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 
-	if (fd < 0)
+	if (!dir)
 		return scan_failed(sc, errno, *prefix ? prefix : ".");
-	dir = fdopendir(fd);
-	if (!dir) {
-		close(fd);
-		return scan_failed(sc, errno, *prefix ? prefix : ".");
-	}
 	while ((errno = 0, de = readdir(dir))) {
 		if (scan_entry(sc, at, de->d_name, prefix, depth) < 0)
 			return -1;

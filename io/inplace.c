@@ -171,19 +171,13 @@ static int visit_entry(struct sc_inplace *ip, int at, const char *name,
 static int visit_dir(struct sc_inplace *ip, int at, const char *prefix,
 		     visit_fn *visit, struct names *names, struct sc_err *err)
 {
-	CLEANUP_CLOSEDIR DIR *dir = NULL;
+	CLEANUP_CLOSEDIR DIR *dir = sc_dir_open(at);
 	struct dirent *de;
-	int fd = openat(at, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 
-	dir = fd < 0 ? NULL : fdopendir(fd);
-	if (!dir) {
-		failed(errno, *prefix ? prefix : ".", err);
-		if (fd >= 0)
-			close(fd);
-		return -1;
-	}
+	if (!dir)
+		return failed(errno, *prefix ? prefix : ".", err);
 	while ((errno = 0, de = readdir(dir))) {
-		if (!strcmp(de->d_name, ".") || !strcmp(de->d_name, ".."))
+		if (sc_is_dot(de->d_name))
 			continue;
 		if (visit_entry(ip, at, de->d_name, prefix, visit, names, err) <
 		    0)

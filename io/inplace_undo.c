@@ -109,19 +109,15 @@ static void visit(int at, const char *name, bool top, struct sc_err *err)
 /* All X.#clone below a directory. */
 static void remove_staged(int at, bool top, struct sc_err *err)
 {
-	CLEANUP_CLOSEDIR DIR *stream = NULL;
+	CLEANUP_CLOSEDIR DIR *stream = sc_dir_open(at);
 	struct dirent *de;
-	int fd = openat(at, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 
-	stream = fd < 0 ? NULL : fdopendir(fd);
 	if (!stream) {
 		failed(errno, "opendir", err);
-		if (fd >= 0)
-			close(fd);
 		return;
 	}
 	while ((de = readdir(stream))) {
-		if (strcmp(de->d_name, ".") && strcmp(de->d_name, ".."))
+		if (!sc_is_dot(de->d_name))
 			visit(at, de->d_name, top, err);
 	}
 }

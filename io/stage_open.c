@@ -75,20 +75,13 @@ static int mark_in_progress(struct sc_staged *stage, struct sc_err *err)
 /* Someone else's files must never be taken for a stage that failed. */
 static int check_empty(struct sc_staged *stage, struct sc_err *err)
 {
-	CLEANUP_CLOSEDIR DIR *dir = NULL;
+	CLEANUP_CLOSEDIR DIR *dir = sc_dir_open(stage->target);
 	struct dirent *de;
-	int fd = openat(stage->target, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 
-	if (fd >= 0)
-		dir = fdopendir(fd);
-	if (!dir) {
-		stage_error(errno, "opendir", err);
-		if (fd >= 0)
-			close(fd);
-		return -1;
-	}
+	if (!dir)
+		return stage_error(errno, "opendir", err);
 	while ((de = readdir(dir))) {
-		if (strcmp(de->d_name, ".") && strcmp(de->d_name, ".."))
+		if (!sc_is_dot(de->d_name))
 			return sc_err_set(err, SC_ER_INTERNAL_ERROR,
 					  "target directory %s is not empty",
 					  stage->name);

@@ -175,19 +175,22 @@ int sc_mkdirs_for(int dirfd, const char *path, uid_t uid, gid_t gid)
 	return 0;
 }
 
-static bool is_dot(const char *name)
+bool sc_is_dot(const char *name)
 {
 	return !strcmp(name, ".") || !strcmp(name, "..");
 }
 
-/* A DIR stream of its own for a directory descriptor, NULL with errno. */
-static DIR *dir_stream(int dirfd)
+DIR *sc_dir_open(int dirfd)
 {
 	int fd = openat(dirfd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	DIR *dir = fd < 0 ? NULL : fdopendir(fd);
 
-	if (!dir && fd >= 0)
+	if (!dir && fd >= 0) {
+		int saved = errno;
+
 		close(fd);
+		errno = saved;
+	}
 	return dir;
 }
 
@@ -221,7 +224,7 @@ fail:
 
 int sc_tree_remove(int dirfd, struct sc_err *err)
 {
-	CLEANUP_CLOSEDIR DIR *dir = dir_stream(dirfd);
+	CLEANUP_CLOSEDIR DIR *dir = sc_dir_open(dirfd);
 	struct dirent *de;
 	struct stat st;
 
@@ -229,7 +232,7 @@ int sc_tree_remove(int dirfd, struct sc_err *err)
 		return sc_err_sys(err, SC_ER_INTERNAL_ERROR, errno,
 				  "cannot read a directory to remove");
 	while ((de = readdir(dir))) {
-		if (!is_dot(de->d_name))
+		if (!sc_is_dot(de->d_name))
 			remove_entry(dirfd, de->d_name, st.st_dev, err);
 	}
 	return sc_err_is_set(err) ? -1 : 0;
@@ -267,7 +270,7 @@ int sc_write_file(int dirfd, const char *name, const void *data, size_t len,
 
 int sc_tree_sync_dirs(int root, struct sc_err *err)
 {
-	CLEANUP_CLOSEDIR DIR *dir = dir_stream(root);
+	CLEANUP_CLOSEDIR DIR *dir = sc_dir_open(root);
 	struct dirent *de;
 
 	if (!dir)
@@ -276,7 +279,7 @@ int sc_tree_sync_dirs(int root, struct sc_err *err)
 	while ((de = readdir(dir))) {
 		CLEANUP_CLOSE int sub = -1;
 
-		if (is_dot(de->d_name))
+		if (sc_is_dot(de->d_name))
 			continue;
 		sub = openat(root, de->d_name,
 			     O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);

@@ -8,6 +8,8 @@
 
 #include "io/base/err.h"
 
+#include <dirent.h>
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <sys/types.h>
@@ -32,6 +34,13 @@ int sc_open_beneath(int dirfd, const char *path, int flags, mode_t mode);
  * (mode 0750, owner uid:gid). Returns 0 or -errno.
  */
 int sc_mkdirs_for(int dirfd, const char *path, uid_t uid, gid_t gid);
+
+/* A DIR stream of its own for a directory descriptor, which stays as it is.
+ * NULL with errno. closedir() it, or CLEANUP_CLOSEDIR. */
+DIR *sc_dir_open(int dirfd);
+
+/* "." or "..". */
+bool sc_is_dot(const char *name);
 
 /*
  * Remove everything below a directory, not the directory itself. Does not

@@ -127,20 +127,14 @@ static int add_name(struct sc_redo_files *files, int dirfd, const char *name)
 
 int sc_redo_files_list(int dirfd, struct sc_redo_files *ret, struct sc_err *err)
 {
-	/* A descriptor of its own: the offset of dirfd is the caller's. */
-	int own = openat(dirfd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	CLEANUP_CLOSEDIR DIR *dir = own < 0 ? NULL : fdopendir(own);
+	CLEANUP_CLOSEDIR DIR *dir = sc_dir_open(dirfd);
 	struct dirent *entry;
 	int rc = 0;
 
 	*ret = (struct sc_redo_files){ 0 };
-	if (!dir) {
-		rc = errno;
-		if (own >= 0)
-			close(own);
-		return sc_err_sys(err, SC_ER_CLONE_OS, rc,
+	if (!dir)
+		return sc_err_sys(err, SC_ER_CLONE_OS, errno,
 				  "cannot read the redo directory");
-	}
 	while (!rc && (errno = 0, entry = readdir(dir))) {
 		rc = add_name(ret, dirfd, entry->d_name);
 		if (rc)

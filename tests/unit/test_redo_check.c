@@ -23,7 +23,7 @@ enum {
 };
 
 static char dir[64];
-static int dirfd;
+static int redo_fd;
 
 static int make(void **state)
 {
@@ -40,8 +40,8 @@ static int make(void **state)
 	uint8_t block[512];
 
 	(void)state;
-	dirfd = redo_fixture_mkdir(dir);
-	if (sc_redo_build_open(dirfd, &params, &b, &err))
+	redo_fd = redo_fixture_mkdir(dir);
+	if (sc_redo_build_open(redo_fd, &params, &b, &err))
 		return -1;
 	for (uint64_t lsn = 8192; lsn < END; lsn += 512) {
 		redo_fixture_block(&bytes, lsn, END, block);
@@ -54,7 +54,7 @@ static int make(void **state)
 static int clear(void **state)
 {
 	(void)state;
-	redo_fixture_rmdir(dir, dirfd);
+	redo_fixture_rmdir(dir, redo_fd);
 	return 0;
 }
 
@@ -64,7 +64,7 @@ static int open_file(uint64_t id)
 	int fd;
 
 	sc_redo_file_name(id, name);
-	fd = openat(dirfd, name, O_RDWR | O_CLOEXEC);
+	fd = openat(redo_fd, name, O_RDWR | O_CLOEXEC);
 	assert_true(fd >= 0);
 	return fd;
 }
@@ -96,7 +96,7 @@ static void rename_file(uint64_t from, uint64_t to)
 
 	sc_redo_file_name(from, a);
 	sc_redo_file_name(to, b);
-	assert_int_equal(renameat(dirfd, a, dirfd, b), 0);
+	assert_int_equal(renameat(redo_fd, a, redo_fd, b), 0);
 }
 
 static void remove_file(uint64_t id)
@@ -104,7 +104,7 @@ static void remove_file(uint64_t id)
 	char name[SC_REDO_NAME_SIZE];
 
 	sc_redo_file_name(id, name);
-	assert_int_equal(unlinkat(dirfd, name, 0), 0);
+	assert_int_equal(unlinkat(redo_fd, name, 0), 0);
 }
 
 static void set_size(uint64_t id, off_t size)
@@ -323,7 +323,7 @@ static void sound(void **state)
 	struct sc_err err = SC_ERR_INIT;
 
 	(void)state;
-	if (sc_redo_check(dirfd, CHECKPOINT, END, &err))
+	if (sc_redo_check(redo_fd, CHECKPOINT, END, &err))
 		fail_msg("%s", err.msg);
 }
 
@@ -335,7 +335,7 @@ static void every_damage(void **state)
 		clear(state);
 		assert_int_equal(make(state), 0);
 		damages[i].apply();
-		assert_int_equal(sc_redo_check(dirfd, CHECKPOINT, END, &err),
+		assert_int_equal(sc_redo_check(redo_fd, CHECKPOINT, END, &err),
 				 -1);
 		if (!strstr(err.msg, damages[i].text))
 			fail_msg("damage %zu: \"%s\" is not in \"%s\"", i,
@@ -348,10 +348,10 @@ static void wrong_expectations(void **state)
 	struct sc_err err = SC_ERR_INIT;
 
 	(void)state;
-	assert_int_equal(sc_redo_check(dirfd, CHECKPOINT, END + 1, &err), -1);
+	assert_int_equal(sc_redo_check(redo_fd, CHECKPOINT, END + 1, &err), -1);
 	assert_non_null(strstr(err.msg, "instead of"));
 	err = (struct sc_err)SC_ERR_INIT;
-	assert_int_equal(sc_redo_check(dirfd, CHECKPOINT + 1, END, &err), -1);
+	assert_int_equal(sc_redo_check(redo_fd, CHECKPOINT + 1, END, &err), -1);
 	assert_non_null(strstr(err.msg, "has checkpoints"));
 }
 
@@ -362,7 +362,7 @@ static void empty_directory(void **state)
 	(void)state;
 	for (uint64_t id = 0; id < 3; id++)
 		remove_file(id);
-	assert_int_equal(sc_redo_check(dirfd, CHECKPOINT, END, &err), -1);
+	assert_int_equal(sc_redo_check(redo_fd, CHECKPOINT, END, &err), -1);
 	assert_non_null(strstr(err.msg, "there are no redo files"));
 }
 
