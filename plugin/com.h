@@ -26,7 +26,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#define SC_COM_VERSION 1
+#define SC_COM_VERSION 2
 
 enum sc_com_command {
 	SC_COM_STOCK_INIT = 1, /* 1..6 are the stock plugin's */

@@ -17,7 +17,6 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <pthread.h>
-#include <stdarg.h>
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
@@ -28,28 +27,6 @@
 static pthread_t thread;
 static bool running;
 static atomic_bool stop;
-
-/* A statement with sets in it can be megabytes long. */
-static int query_with_sets(struct sc_sql *sql, struct sc_rows *rows,
-			   struct sc_err *err, const char *fmt, ...)
-	__attribute__((format(printf, 4, 5)));
-
-static int query_with_sets(struct sc_sql *sql, struct sc_rows *rows,
-			   struct sc_err *err, const char *fmt, ...)
-{
-	char *query = NULL;
-	va_list ap;
-	int rc;
-
-	va_start(ap, fmt);
-	rc = vasprintf(&query, fmt, ap);
-	va_end(ap);
-	if (rc < 0)
-		return sc_err_set(err, SC_ER_INTERNAL_ERROR, "out of memory");
-	rc = sc_sql_query(sql, rows, query, err);
-	free(query);
-	return rc;
-}
 
 static bool is_one(const struct sc_rows *rows, size_t column)
 {
@@ -69,7 +46,7 @@ static int check_recovered(struct sc_sql *sql, const struct sc_end *end,
 	CLEANUP_ROWS struct sc_rows rows = { 0 };
 	CLEANUP_FREE char *replaced = sc_finish_saved_gtids();
 
-	if (query_with_sets(
+	if (sc_sql_queryf(
 		    sql, &rows, err,
 		    "SELECT GTID_SUBSET('%s', @@GLOBAL.gtid_executed), GTID_SUBSET(GTID_SUBTRACT(GTID_SUBTRACT(@@GLOBAL.gtid_executed, CONCAT(@@GLOBAL.server_uuid, ':1-9223372036854775806')), '%s'), '%s'), (SELECT COUNT(*) > 0 FROM performance_schema.replication_applier_status WHERE service_state = 'ON')",
 		    end->gtid_flushed, replaced ? replaced : "",
@@ -93,7 +70,7 @@ static int repair(struct sc_sql *sql, const struct sc_end *end,
 	CLEANUP_ROWS struct sc_rows rows = { 0 };
 	const char *missing;
 
-	if (query_with_sets(
+	if (sc_sql_queryf(
 		    sql, &rows, err,
 		    "SELECT REPLACE(GTID_SUBTRACT('%s', @@GLOBAL.gtid_executed), CHAR(10), '')",
 		    end->gtid_executed) < 0)
@@ -105,8 +82,8 @@ static int repair(struct sc_sql *sql, const struct sc_end *end,
 		ST_LOG_INFO,
 		"clone: adding GTIDs of statements without an InnoDB commit: %.300s",
 		missing);
-	return query_with_sets(sql, NULL, err, "SET GLOBAL gtid_purged = '+%s'",
-			       missing);
+	return sc_sql_queryf(sql, NULL, err, "SET GLOBAL gtid_purged = '+%s'",
+			     missing);
 }
 
 /* ---- steps --------------------------------------------------------------- */
@@ -131,8 +108,8 @@ static int sync_clone_dir(void)
 static int add_gtids(struct sc_sql *sql, const char *set, struct sc_err *err)
 {
 	return set && *set
-		       ? query_with_sets(sql, NULL, err,
-					 "SET GLOBAL gtid_purged = '+%s'", set)
+		       ? sc_sql_queryf(sql, NULL, err,
+				       "SET GLOBAL gtid_purged = '+%s'", set)
 		       : 0;
 }
 

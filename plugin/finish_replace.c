@@ -12,7 +12,6 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -46,41 +45,11 @@ char *sc_finish_saved_gtids(void)
 	return strdup("");
 }
 
-/* The one text value of a query; NULL with err. Caller frees. */
-static char *query_text(struct sc_sql *sql, struct sc_err *err, char *query)
-{
-	CLEANUP_ROWS struct sc_rows rows = { 0 };
-	const char *value;
-	char *text = NULL;
-
-	if (query && sc_sql_query(sql, &rows, query, err) == 0) {
-		value = sc_rows_get(&rows, 0, 0);
-		text = strdup(value ? value : "");
-	}
-	free(query);
-	if (!text)
-		sc_err_set(err, SC_ER_INTERNAL_ERROR, "out of memory");
-	return text;
-}
-
-static char *format(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
-
-static char *format(const char *fmt, ...)
-{
-	char *text = NULL;
-	va_list ap;
-	int n;
-
-	va_start(ap, fmt);
-	n = vasprintf(&text, fmt, ap);
-	va_end(ap);
-	return n < 0 ? NULL : text;
-}
-
 int sc_finish_reset(struct sc_sql *sql, const char *gtid_executed,
 		    char **ret_extra, struct sc_err *err)
 {
 	CLEANUP_FREE char *saved = sc_finish_saved_gtids();
+	CLEANUP_ROWS struct sc_rows rows = { 0 };
 
 	*ret_extra = NULL;
 	if (!present(SC_RESET_PENDING))
@@ -90,12 +59,15 @@ int sc_finish_reset(struct sc_sql *sql, const char *gtid_executed,
 	/* Channels that came with the clone may have begun. */
 	if (sc_sql_query(sql, NULL, "STOP REPLICA", err) < 0)
 		return -1;
-	*ret_extra = query_text(
-		sql, err,
-		format("SELECT REPLACE(GTID_SUBTRACT(GTID_SUBTRACT(@@GLOBAL.gtid_executed, '%s'), '%s'), CHAR(10), '')",
-		       saved, gtid_executed));
-	if (!*ret_extra ||
-	    sc_sql_query(sql, NULL, "RESET BINARY LOGS AND GTIDS", err) < 0)
+	if (sc_sql_queryf(
+		    sql, &rows, err,
+		    "SELECT REPLACE(GTID_SUBTRACT(GTID_SUBTRACT(@@GLOBAL.gtid_executed, '%s'), '%s'), CHAR(10), '')",
+		    saved, gtid_executed) < 0)
+		return -1;
+	*ret_extra = strdup(sc_rows_get(&rows, 0, 0) ?: "");
+	if (!*ret_extra)
+		return sc_err_set(err, SC_ER_INTERNAL_ERROR, "out of memory");
+	if (sc_sql_query(sql, NULL, "RESET BINARY LOGS AND GTIDS", err) < 0)
 		return -1;
 	sc_server_log(
 		ST_LOG_INFO,
@@ -184,28 +156,26 @@ void sc_finish_cleanup(struct sc_sql *sql)
 /* ---- rolled back
  * ------------------------------------------------------------------- */
 
-/* Binary logs that nobody reset are not needed twice. */
+/* After RESET: the old set again. The old binary logs cannot be put back into
+ * a server that runs; they stay where they were saved. */
 static int restore_gtids(struct sc_sql *sql, struct sc_err *err)
 {
 	CLEANUP_FREE char *saved = sc_finish_saved_gtids();
-	CLEANUP_FREE char *missing = NULL;
-	CLEANUP_FREE char *query = NULL;
+	CLEANUP_ROWS struct sc_rows rows = { 0 };
+	const char *missing;
 
-	if (!saved || !*saved)
-		return 0;
-	missing = query_text(
-		sql, err,
-		format("SELECT REPLACE(GTID_SUBTRACT('%s', @@GLOBAL.gtid_executed), CHAR(10), '')",
-		       saved));
-	if (!missing)
-		return -1;
-	if (!*missing) {
-		remove_saved_binlogs();
-		return 0;
-	}
-	query = format("SET GLOBAL gtid_purged = '+%s'", missing);
-	if (!query || sc_sql_query(sql, NULL, query, err) < 0)
+	if (!saved)
 		return sc_err_set(err, SC_ER_INTERNAL_ERROR, "out of memory");
+	if (sc_sql_queryf(
+		    sql, &rows, err,
+		    "SELECT REPLACE(GTID_SUBTRACT('%s', @@GLOBAL.gtid_executed), CHAR(10), '')",
+		    saved) < 0)
+		return -1;
+	missing = sc_rows_get(&rows, 0, 0) ?: "";
+	if (*missing &&
+	    sc_sql_queryf(sql, NULL, err, "SET GLOBAL gtid_purged = '+%s'",
+			  missing) < 0)
+		return -1;
 	sc_server_log(
 		ST_LOG_WARNING,
 		"clone: the GTIDs of the old data are set again; its binary logs, which had been reset, are in %s",
@@ -216,7 +186,7 @@ static int restore_gtids(struct sc_sql *sql, struct sc_err *err)
 void sc_finish_rolled_back(struct sc_sql *sql)
 {
 	struct sc_err err = SC_ERR_INIT;
-	bool committed = present(SC_SAVED_GTIDS);
+	bool saved = present(SC_SAVED_GTIDS);
 
 	if (sc_clean_needed() && sc_clean_data_directory(&err) < 0)
 		sc_server_log(
@@ -224,9 +194,14 @@ void sc_finish_rolled_back(struct sc_sql *sql)
 			"clone: what an interrupted clone staged is not removed: %s",
 			err.msg);
 	err = (struct sc_err)SC_ERR_INIT;
-	if (!committed)
+	if (!saved) {
+		unlink(SC_RESET_PENDING);
 		return;
-	if (restore_gtids(sql, &err) < 0) {
+	}
+	/* RESET was not made: sets and binary logs are as they were. */
+	if (present(SC_RESET_PENDING)) {
+		remove_saved_binlogs();
+	} else if (restore_gtids(sql, &err) < 0) {
 		sc_server_log(
 			ST_LOG_ERROR,
 			"clone: the GTIDs of the old data, saved in %s, cannot be set again: %s",

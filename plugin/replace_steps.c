@@ -234,7 +234,8 @@ static int undo_save_binlogs(struct sc_replace *r, struct sc_sql *sql,
 	return remove_saved_binlogs(err);
 }
 
-/* If the server dies between the commit and RESET, its start does it. */
+/* If the server dies between the commit and RESET, its start does it. Before
+ * the sets are saved: without the mark they mean that RESET was made. */
 static int step_mark_reset(struct sc_replace *r, struct sc_sql *sql,
 			   struct sc_err *err)
 {
@@ -257,9 +258,9 @@ const struct sc_replace_step sc_replace_steps[] = {
 	{ "backup lock", step_lock, NULL },
 	{ "read only", step_read_only, undo_read_only },
 	{ "stop replica", step_stop_replica, undo_stop_replica },
+	{ "mark reset", step_mark_reset, undo_mark_reset },
 	{ "save gtids", step_save_gtids, undo_save_gtids },
 	{ "save binary logs", step_save_binlogs, undo_save_binlogs },
-	{ "mark reset", step_mark_reset, undo_mark_reset },
 };
 const size_t sc_replace_n_steps = SC_ARRAY_SIZE(sc_replace_steps);
 

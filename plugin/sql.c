@@ -111,16 +111,17 @@ int sc_sql_query(struct sc_sql *sql, struct sc_rows *rows, const char *query,
 int sc_sql_queryf(struct sc_sql *sql, struct sc_rows *rows, struct sc_err *err,
 		  const char *fmt, ...)
 {
-	char query[1024];
+	CLEANUP_FREE char *query = NULL;
 	va_list ap;
 	int len;
 
 	va_start(ap, fmt);
-	len = vsnprintf(query, sizeof(query), fmt, ap);
+	len = vasprintf(&query, fmt, ap);
 	va_end(ap);
-	if (len < 0 || (size_t)len >= sizeof(query))
-		return sc_err_set(err, SC_ER_INTERNAL_ERROR,
-				  "statement too long: %.100s", query);
+	if (len < 0) {
+		query = NULL;
+		return sc_err_set(err, SC_ER_INTERNAL_ERROR, "out of memory");
+	}
 	return sc_sql_query(sql, rows, query, err);
 }
 

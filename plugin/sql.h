@@ -47,7 +47,7 @@ unsigned sc_sql_id(const struct sc_sql *sql);
  */
 int sc_sql_query(struct sc_sql *sql, struct sc_rows *rows, const char *query,
 		 struct sc_err *err);
-/* The same with a format; the statement is at most 1023 bytes. */
+/* The same with a format; GTID sets make statements of megabytes. */
 int sc_sql_queryf(struct sc_sql *sql, struct sc_rows *rows, struct sc_err *err,
 		  const char *fmt, ...) __attribute__((format(printf, 4, 5)));
 
