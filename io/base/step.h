@@ -4,7 +4,8 @@
  * is done. Builds for the fault tests (SC_TEST_HOOKS) end the process there,
  * as SIGKILL would, when the environment variable SNAPCLONE_KILL_AFTER names
  * the step (table:step), and with SNAPCLONE_KILL_PARENT=1 the parent too (an
- * embedded daemon's mysqld). In other builds this is nothing.
+ * embedded daemon's mysqld); SNAPCLONE_STOP_AFTER stops it there (SIGSTOP). In
+ * other builds this is nothing.
  */
 #ifndef SC_BASE_STEP_H
 #define SC_BASE_STEP_H
@@ -15,14 +16,23 @@
 #include <string.h>
 #include <unistd.h>
 
-static inline void sc_step_done(const char *table, const char *step)
+static inline int sc_step_is(const char *variable, const char *table,
+			     const char *step)
 {
-	const char *at = getenv("SNAPCLONE_KILL_AFTER");
-	const char *parent = getenv("SNAPCLONE_KILL_PARENT");
+	const char *at = getenv(variable);
 	size_t n = strlen(table);
 
-	if (!at || strncmp(at, table, n) != 0 || at[n] != ':' ||
-	    strcmp(at + n + 1, step) != 0)
+	return at && !strncmp(at, table, n) && at[n] == ':' &&
+	       !strcmp(at + n + 1, step);
+}
+
+static inline void sc_step_done(const char *table, const char *step)
+{
+	const char *parent = getenv("SNAPCLONE_KILL_PARENT");
+
+	if (sc_step_is("SNAPCLONE_STOP_AFTER", table, step))
+		raise(SIGSTOP);
+	if (!sc_step_is("SNAPCLONE_KILL_AFTER", table, step))
 		return;
 	if (parent && !strcmp(parent, "1"))
 		kill(getppid(), SIGKILL);

@@ -4,6 +4,7 @@
 The steps are read from the sources: whoever reports a step with sc_step_done() has it tested here. Needs
 the build with hooks (io/base/step.h).
 """
+import contextlib
 import glob
 import os
 import re
@@ -57,7 +58,7 @@ class World:
         self.recipient = recipient_of(box, self.donor, loose_clone_daemon_path=self.wrapper('recipient'))
 
     def order(self, side):
-        """File that tells that side's daemons where to die."""
+        """File that tells that side's daemons what to do."""
         return os.path.join(self.box.base, f'{side}.kill')
 
     def wrapper(self, side):
@@ -65,8 +66,7 @@ class World:
         path = os.path.join(self.box.base, '.plugin', f'snapcloned-{side}')
         with open(path, 'w', encoding='ascii') as f:
             f.write(f'#!/bin/sh\nif [ -r {self.order(side)} ]; then\n'
-                    f'    IFS=, read -r SNAPCLONE_KILL_AFTER SNAPCLONE_KILL_PARENT <{self.order(side)}\n'
-                    f'    export SNAPCLONE_KILL_AFTER SNAPCLONE_KILL_PARENT\nfi\n'
+                    f'    read -r order <{self.order(side)}\n    eval "export $order"\nfi\n'
                     f'exec {os.path.join(self.box.base, ".plugin", "snapcloned")} "$@"\n')
         os.chmod(path, 0o755)
         return path
@@ -83,15 +83,21 @@ class World:
                            'CREATE TABLE IF NOT EXISTS own.m (i INT) ENGINE=MyISAM', 'INSERT INTO own.m VALUES (1)')
         return state(self.recipient)
 
-    def clone(self, side, step, parent=False):
-        """A clone during which that side's daemon dies; error number and text."""
+    @contextlib.contextmanager
+    def ordered(self, side, **variables):
+        """Daemons of that side that are started now get these variables."""
         with open(self.order(side), 'w', encoding='ascii') as f:
-            f.write(f'{step},{int(parent)}\n')
+            f.write(' '.join(f"{name}='{value}'" for name, value in variables.items()) + '\n')
         os.chmod(self.order(side), 0o644)
         try:
-            return self.recipient.error(in_place(self.donor))
+            yield
         finally:
             os.unlink(self.order(side))
+
+    def clone(self, side, step, parent=False):
+        """A clone during which that side's daemon dies; error number and text."""
+        with self.ordered(side, SNAPCLONE_KILL_AFTER=step, SNAPCLONE_KILL_PARENT=int(parent)):
+            return self.recipient.error(in_place(self.donor))
 
     def outcome(self, before, restarted):
         """'old' or 'new'; anything else is an error."""

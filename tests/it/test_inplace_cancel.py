@@ -1,0 +1,175 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""KILL QUERY, KILL CONNECTION, a client that vanishes: a clone in place ends within a second.
+
+Not so while the server connects to a donor that does not answer, nor in STOP REPLICA: docs/limits.md.
+"""
+import contextlib
+import os
+import signal
+import socket
+import threading
+import time
+
+import pytest
+
+from helpers import Background, copying, daemons, fast, need_ours, only_ours, slow, wait_for
+from inplace import Unchanged, changed, in_place, is_clone, own_data, replace, replicate, state, status, tidy
+from sandbox import Sandbox
+from test_inplace_kill import HOOKS, World
+
+WITHIN_S = 1
+CLONING = "SELECT COUNT(*) FROM information_schema.processlist WHERE info LIKE 'CLONE INSTANCE%'"
+WAITS = "SELECT COUNT(*) FROM information_schema.processlist WHERE state = 'Waiting for backup lock'"
+
+
+@pytest.fixture(scope='module')
+def world():
+    """A donor and a recipient with data of its own that is a running replica of the donor."""
+    need_ours()
+    only_ours()
+    if not os.path.exists(os.path.join(HOOKS, 'mysql_clone.so')):
+        pytest.skip(f'{HOOKS} is not built: make HOOKS=1')
+    with Sandbox(build=HOOKS) as box:
+        w = World(box)
+        w.donor.sql('SET sql_log_bin = 0', 'CREATE TABLE proof.ddl (i INT)', 'INSERT INTO proof.ddl VALUES (1)')
+        w.recipient.sql('SET sql_log_bin = 0', 'CREATE SCHEMA proof', 'CREATE TABLE proof.ddl (i INT)',
+                        'CREATE TABLE proof.later (i INT)')
+        w.donor.sql('SET sql_log_bin = 0', 'CREATE TABLE proof.later (i INT)')
+        own_data(w.recipient, 1)
+        replicate(w.recipient, w.donor)
+        yield w
+        replace(w.recipient, in_place(w.donor))
+        is_clone(w.recipient, w.donor)
+        assert box.leftovers() == []
+
+
+# ---- stages: each keeps a clone there while it is entered -----------------------------------------------------------
+
+
+@contextlib.contextmanager
+def ddl_waits(server):
+    """DDL that waits for a transaction, and holds the backup lock meanwhile."""
+    reader = server.connect()
+    with reader.cursor() as cur:
+        cur.execute('BEGIN')
+        cur.execute('SELECT COUNT(*) FROM proof.ddl')
+    with Background(server, 'OPTIMIZE LOCAL TABLE proof.ddl') as ddl:
+        wait_for(lambda: server.value("SELECT COUNT(*) FROM information_schema.processlist "
+                                      "WHERE state = 'Waiting for table metadata lock'"))
+        try:
+            yield
+        finally:
+            server.sql(f'KILL QUERY {ddl.id}')
+            reader.close()
+
+
+@contextlib.contextmanager
+def donors_lock(world):
+    """DDL holds the donor's backup lock."""
+    with ddl_waits(world.donor):
+        yield in_place(world.donor), lambda: world.donor.value(WAITS)
+
+
+@contextlib.contextmanager
+def copying_files(world):
+    """A slow copy."""
+    slow(world.recipient, 2)
+    yield in_place(world.donor), lambda: copying(world.recipient)
+    fast(world.recipient)
+
+
+def stopped(server):
+    """Ids of that server's daemons that are stopped."""
+    found = []
+    for pid in daemons(server):
+        with open(f'/proc/{pid}/stat', encoding='ascii') as f:
+            if f.read().rpartition(')')[2].split()[0] == 'T':
+                found.append(pid)
+    return found
+
+
+@contextlib.contextmanager
+def sealing(world):
+    """The donor's daemon stands between copy and seal, until 0.2 s after that is seen."""
+    def reached():
+        pids = stopped(world.donor)
+        for pid in pids:
+            threading.Timer(0.2, os.kill, (pid, signal.SIGCONT)).start()
+        return pids
+    with world.ordered('donor', SNAPCLONE_STOP_AFTER='donor:copy'):
+        yield in_place(world.donor), reached
+
+
+@contextlib.contextmanager
+def recipients_lock(world):
+    """DDL holds the recipient's backup lock when everything is staged."""
+    with ddl_waits(world.recipient):
+        yield in_place(world.donor), lambda: world.recipient.value(WAITS)
+
+
+STAGES = [donors_lock, copying_files, sealing, recipients_lock]
+
+
+# ---- ways to end it -------------------------------------------------------------------------------------------------
+
+
+def kill_query(server, clone):
+    """KILL QUERY: the client gets 1317."""
+    server.sql(f'KILL QUERY {clone.id}')
+    assert clone.result(10)[0] == 1317
+
+
+def kill_connection(server, clone):
+    """KILL: the client is cut off."""
+    server.sql(f'KILL {clone.id}')
+    assert clone.result(10)[0] in (1317, 2013)
+
+
+def vanish(_server, clone):
+    """The client's host hangs up."""
+    clone.conn._sock.shutdown(socket.SHUT_RDWR)
+    assert clone.result(10)[0] in (2013, 2006)
+
+
+@pytest.mark.parametrize('way', [kill_query, kill_connection, vanish])
+@pytest.mark.parametrize('stage', STAGES)
+def test_ends(world, stage, way):
+    """1317 within a second; the recipient has all it had, nothing is left on either side."""
+    recipient = world.recipient
+    with Unchanged(world.box, world.donor, recipient), stage(world) as (statement, reached):
+        with Background(recipient, statement) as clone:
+            wait_for(lambda: reached() or not clone.running, what=stage.__name__)
+            assert clone.running, clone.result()
+            began = time.monotonic()
+            way(recipient, clone)
+            wait_for(lambda: not recipient.value(CLONING), 10, 'the end')
+            took = time.monotonic() - began
+            print(f'{stage.__name__}, {way.__name__}: {took:.2f} s')
+        row = status(recipient)
+        assert (row['STATE'], row['ERROR_NO']) == ('Failed', 1317)
+    assert took < WITHIN_S
+
+
+def test_stop_replica(world):
+    """STOP REPLICA itself cannot be interrupted: a KILL counts when it has ended, and replication runs again."""
+    donor, recipient = world.donor, world.recipient
+    locker = recipient.connect()
+    before = state(recipient)
+    with locker.cursor() as cur:
+        cur.execute('FLUSH TABLES WITH READ LOCK')
+        donor.sql('INSERT INTO proof.later VALUES (1)')
+        wait_for(lambda: recipient.value("SELECT COUNT(*) FROM information_schema.processlist "
+                                         "WHERE state = 'Waiting for global read lock'"))
+        with Background(recipient, in_place(donor)) as clone:
+            wait_for(lambda: recipient.value("SELECT COUNT(*) FROM information_schema.processlist "
+                                             "WHERE info LIKE 'PLUGIN: STOP REPLICA%'"))
+            recipient.sql(f'KILL QUERY {clone.id}')
+            time.sleep(0.5)
+            cur.execute('UNLOCK TABLES')
+            assert clone.result(5)[0] == 1317
+    locker.close()
+    caught_up = f"SELECT GTID_SUBSET('{donor.value('SELECT @@gtid_executed')}', @@gtid_executed)"
+    wait_for(lambda: recipient.value(caught_up), what='replication')
+    tidy(recipient)
+    found = changed(before, state(recipient), 'data', 'gtid_executed', 'binary logs')
+    assert not found, found
