@@ -167,6 +167,20 @@ def test_donor_daemon(world, step):
     unharmed(world.donor, pid)
 
 
+@pytest.mark.parametrize('step', STEPS['donor'])
+def test_donor_daemon_and_mysqld(world, step):
+    """The donor's daemon and its mysqld die at the same moment; the donor recovers by itself."""
+    before, runs = world.old(), len(world.recipient.statuses())
+    code, message = world.clone('donor', step, parent=True)
+    print(code, message)
+    assert world.donor.wait_ended() == -9
+    world.donor.start()
+    if code in ENDED:
+        world.recipient.wait_restarted(runs)
+    world.end(step, before, code in ENDED)
+    unharmed(world.donor, world.donor.pid)
+
+
 @pytest.mark.parametrize('step', STEPS['daemon'])
 def test_daemon_and_mysqld(world, step):
     """The recipient's daemon and its mysqld die at the same moment."""
