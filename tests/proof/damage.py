@@ -101,18 +101,30 @@ def flip_bit(datadir, name, page=5):
     overwrite(path, at, bytes([byte ^ 4]))
 
 
+def shape(page):
+    """What of an index page the pages around it depend on: neighbours, number of records, level, index."""
+    return page[8:16], page[38 + 16:38 + 18], page[38 + 26:38 + 36]
+
+
 def stale_page(datadir, name, old):
-    """Put one page of the older file `old` back that recovery will not bring up to date."""
+    """Put one page of the older file `old` back that recovery will not bring up to date.
+
+    Preferably one in which only rows changed: with another shape the server may not survive its check.
+    """
     path, limit = os.path.join(datadir, name), checkpoint(datadir)
-    with open(old, 'rb') as f:
-        before = f.read()
+    found = []
+    with open(old, 'rb') as f, open(path, 'rb') as now:
+        before, after = f.read(), now.read()
     for number, header, _, _ in pages(path):
-        was = before[number * PAGE:(number + 1) * PAGE]
+        was, page = (text[number * PAGE:(number + 1) * PAGE] for text in (before, after))
         lsn, kind = struct.unpack_from('>QH', header, 16)
         if kind == FIL_PAGE_INDEX and len(was) == PAGE and lsn < limit and was[16:24] != header[16:24] and any(was):
-            overwrite(path, number * PAGE, was)
-            return number
-    raise ValueError('no page to make stale')
+            found.append((shape(was) != shape(page), number, was))
+    if not found:
+        raise ValueError('no page to make stale')
+    _, number, was = min(found)
+    overwrite(path, number * PAGE, was)
+    return number
 
 
 def future_page(datadir, name, lsn):
