@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """Speaks the daemon's protocols (docs/protocol.md) from the outside, to misbehave in them."""
+import contextlib
 import ctypes
 import os
 import socket
@@ -113,9 +114,10 @@ def tls_client(port, job, key, send=b'', seconds=3):
     """openssl s_client with a PSK: (exit status, bytes the server sent, what openssl said)."""
     argv = ['openssl', 's_client', '-connect', f'127.0.0.1:{port}', '-tls1_3', '-quiet', '-ciphersuites',
             'TLS_AES_128_GCM_SHA256', '-psk', key.hex(), '-psk_identity', job.hex()]
-    with subprocess.Popen(argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as p:
-        p.stdin.write(send)
-        p.stdin.flush()
+    with subprocess.Popen(argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+                          bufsize=0) as p:
+        with contextlib.suppress(BrokenPipeError):  # refused before all of it was sent
+            p.stdin.write(send)
         try:
             p.wait(seconds)
         except subprocess.TimeoutExpired:
