@@ -42,7 +42,7 @@ static void *collect_main(void *arg)
 	    list_query(
 		    sql,
 		    "SELECT '" SC_OUTSIDE_FILES
-		    "', COALESCE(GROUP_CONCAT(path SEPARATOR ', '), '') FROM information_schema.innodb_datafiles WHERE (path LIKE '/%' OR path LIKE '../%') AND LEFT(path, CHAR_LENGTH(@@GLOBAL.datadir)) <> @@GLOBAL.datadir",
+		    "', COALESCE(GROUP_CONCAT(path SEPARATOR ', '), '') " SC_OUTSIDE_FROM,
 		    &job->config->variables, job->err) == 0 &&
 	    list_query(
 		    sql,

@@ -13,6 +13,9 @@
 /* A name in the list beside the variables: tablespace files that lie outside
  * the data directory, separated by commas. */
 #define SC_OUTSIDE_FILES "files outside the data directory"
+/* Where SQL finds them, column `path`; waits for no metadata lock. */
+#define SC_OUTSIDE_FROM                                                        \
+	"FROM information_schema.innodb_datafiles WHERE (path LIKE '/%' OR path LIKE '../%') AND LEFT(path, CHAR_LENGTH(@@GLOBAL.datadir)) <> @@GLOBAL.datadir"
 
 /* List this server. Runs SQL on a thread of its own; free the result also
  * after a failure. Returns 0 or -1. */

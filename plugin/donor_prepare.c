@@ -9,6 +9,7 @@
 #include "io/base/cleanup.h"
 #include "io/base/num.h"
 #include "plugin/raise.h"
+#include "plugin/config.h"
 #include "plugin/services.h"
 #include "plugin/sysvars.h"
 
@@ -70,8 +71,7 @@ static const struct refusal refusals[] = {
 	{ "SELECT variable_name FROM performance_schema.global_variables WHERE variable_name IN ('innodb_redo_log_encrypt', 'innodb_undo_log_encrypt') AND variable_value = 'ON'",
 	  SC_ER_CLONE_ENCRYPTION,
 	  "a donor with encrypted redo or undo log cannot be cloned by this release of snapclone: %s" },
-	{ "SELECT path FROM information_schema.innodb_datafiles WHERE (path LIKE '/%' OR path LIKE '../%') AND LEFT(path, CHAR_LENGTH(@@GLOBAL.datadir)) <> @@GLOBAL.datadir",
-	  SC_ER_CLONE_SYS_CONFIG,
+	{ "SELECT path " SC_OUTSIDE_FROM, SC_ER_CLONE_SYS_CONFIG,
 	  "files outside the data directory cannot be cloned by this release of snapclone: %s" },
 	{ "SELECT CONCAT('innodb_undo_directory=', @@GLOBAL.innodb_undo_directory) FROM dual WHERE @@GLOBAL.innodb_undo_directory NOT IN ('', '.', './') AND TRIM(TRAILING '/' FROM @@GLOBAL.innodb_undo_directory) <> TRIM(TRAILING '/' FROM @@GLOBAL.datadir)",
 	  SC_ER_CLONE_SYS_CONFIG,
