@@ -28,8 +28,8 @@ struct sc_donor_request {
 
 enum sc_donor_phase {
 	SC_DONOR_PREPARING = 0,
-	SC_DONOR_READY,	  /* the daemon listens, or copies when local */
-	SC_DONOR_SEALED,  /* E is fixed, locks are gone */
+	SC_DONOR_READY,	 /* the daemon listens, or copies when local */
+	SC_DONOR_SEALED, /* E is fixed, locks are gone */
 	SC_DONOR_DONE,
 	SC_DONOR_FAILED,
 	SC_DONOR_PHASE_COUNT,

@@ -45,17 +45,20 @@ static int check_recovered(struct sc_sql *sql, const struct sc_end *end,
 {
 	CLEANUP_ROWS struct sc_rows rows = { 0 };
 	CLEANUP_FREE char *replaced = sc_finish_saved_gtids();
+	const char *missing;
 
 	if (sc_sql_queryf(
 		    sql, &rows, err,
-		    "SELECT GTID_SUBSET('%s', @@GLOBAL.gtid_executed), GTID_SUBSET(GTID_SUBTRACT(GTID_SUBTRACT(@@GLOBAL.gtid_executed, CONCAT(@@GLOBAL.server_uuid, ':1-9223372036854775806')), '%s'), '%s'), (SELECT COUNT(*) > 0 FROM performance_schema.replication_applier_status WHERE service_state = 'ON')",
+		    "SELECT REPLACE(GTID_SUBTRACT('%s', @@GLOBAL.gtid_executed), CHAR(10), ''), GTID_SUBSET(GTID_SUBTRACT(GTID_SUBTRACT(@@GLOBAL.gtid_executed, CONCAT(@@GLOBAL.server_uuid, ':1-9223372036854775806')), '%s'), '%s'), (SELECT COUNT(*) > 0 FROM performance_schema.replication_applier_status WHERE service_state = 'ON')",
 		    end->gtid_flushed, replaced ? replaced : "",
 		    end->gtid_executed) < 0)
 		return -1;
-	if (!is_one(&rows, 0))
+	missing = sc_rows_get(&rows, 0, 0);
+	if (!missing || *missing)
 		return sc_err_set(
 			err, SC_ER_INTERNAL_ERROR,
-			"cloned data is incomplete: transactions the donor had committed are missing after recovery; clone again");
+			"cloned data is incomplete: transactions the donor had committed are missing after recovery (%.200s); clone again",
+			missing ? missing : "unknown");
 	if (!is_one(&rows, 1) && !is_one(&rows, 2))
 		return sc_err_set(
 			err, SC_ER_INTERNAL_ERROR,

@@ -2,6 +2,7 @@
 """CLONE INSTANCE without DATA DIRECTORY: the recipient becomes the donor, completely, and restarts by itself."""
 import os
 import re
+import threading
 import time
 
 import pytest
@@ -66,6 +67,43 @@ def test_under_load(box, clause):
     print(table(results))
     assert failures(results) == []
     unharmed(donor, pid)
+
+
+class Flushes:
+    """FLUSH STATUS without a pause: GTIDs that belong to no InnoDB commit, at every moment of the seal."""
+
+    def __init__(self, server, threads=3):
+        self.stopping = False
+        self.threads = [threading.Thread(target=self._run, args=(server.connect(),)) for _ in range(threads)]
+
+    def _run(self, conn):
+        with conn, conn.cursor() as cur:
+            while not self.stopping:
+                cur.execute('FLUSH STATUS')
+
+    def __enter__(self):
+        for thread in self.threads:
+            thread.start()
+
+    def __exit__(self, *_exc):
+        self.stopping = True
+        for thread in self.threads:
+            thread.join()
+
+
+def test_gtids_without_a_commit(box):
+    """GTIDs made while the seal flushes the binary log are not taken for lost transactions, and are all there."""
+    donor = start_donor(box, megabytes=2)
+    recipient = recipient_of(box, donor)
+    mark = recipient.log_mark()
+    with Flushes(donor):
+        time.sleep(0.2)
+        replace(recipient, in_place(donor))
+    if OURS == 'ours':
+        tidy(recipient)
+    end = status(recipient)['GTID_EXECUTED']
+    assert int(recipient.value(f"SELECT GTID_SUBSET('{end}', @@gtid_executed)")) == 1
+    assert 'clone: cloned data' not in recipient.log_text(mark)
 
 
 def prepare_as_stock(box, plugin):
