@@ -3,27 +3,13 @@
 #include "io/copy.h"
 
 #include "io/base/cleanup.h"
-#include "io/base/clock.h"
-#include "io/base/fdio.h"
-#include "io/base/log.h"
 #include "io/base/num.h"
+#include "io/copy_check.h"
 
 #include <errno.h>
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
-
-/* O_DIRECT wants buffers aligned to the device's logical block: 4 KiB is the
- * largest in use. Source: open(2), statx(2) STATX_DIOALIGN. */
-#define BUFFER_ALIGN 4096
-
-/*
- * A running file's page may be read while the server writes it. It is read
- * again until its checksum holds; the write of one page takes milliseconds, so
- * a page that is bad for this long is damaged on disk.
- */
-#define REREAD_TRIES 100
-#define REREAD_WAIT_MS 10
 
 /* A chunk on its way. */
 struct slot {
@@ -46,18 +32,6 @@ struct stream {
 	int open_fd;
 };
 
-static int read_failed(const struct sc_file *file, uint64_t off, int sys_errno,
-		       struct sc_err *err)
-{
-	return sc_err_sys(err, SC_ER_INTERNAL_ERROR, sys_errno,
-			  "cannot read %s at byte %" PRIu64, file->path, off);
-}
-
-static int stopped(struct sc_err *err)
-{
-	return sc_err_set(err, SC_ER_QUERY_INTERRUPTED, "copy stopped");
-}
-
 /* Open the file of the next chunk; nothing is in flight then. */
 static int switch_file(struct stream *st, uint32_t file_index,
 		       struct sc_err *err)
@@ -76,71 +50,6 @@ static int switch_file(struct stream *st, uint32_t file_index,
 	return 0;
 }
 
-/* Read one page again until it is whole. */
-static int reread_page(struct stream *st, struct slot *slot, uint32_t at,
-		       struct sc_err *err)
-{
-	const struct sc_file *file = slot->file;
-	uint32_t size = file->spec.physical_size;
-	uint64_t off = slot->io.off + at;
-	CLEANUP_FREE void *page = NULL;
-
-	if (posix_memalign(&page, BUFFER_ALIGN, SC_MAX(size, BUFFER_ALIGN)))
-		return sc_err_set(err, SC_ER_INTERNAL_ERROR, "out of memory");
-	for (int i = 0; i < REREAD_TRIES && !st->copy->stop; i++) {
-		/* Direct reads want whole blocks: small pages come in a 4 KiB
-		 * block with their neighbours. */
-		uint64_t from = sc_align_down(off, BUFFER_ALIGN);
-		uint32_t len = SC_MAX(size, BUFFER_ALIGN);
-		ssize_t n = sc_pread_full(slot->io.fd, page, len, from);
-		const char *p = (char *)page + (off - from);
-
-		if (n < 0)
-			return read_failed(file, off, (int)-n, err);
-		if ((uint64_t)n >= off - from + size &&
-		    sc_page_check(&file->spec, p) != SC_PAGE_BAD) {
-			memcpy((char *)slot->buf + at, p, size);
-			st->copy->pages_reread++;
-			return 0;
-		}
-		sc_sleep_ms(REREAD_WAIT_MS);
-	}
-	if (st->copy->stop)
-		return stopped(err);
-	return sc_err_set(
-		err, SC_ER_INTERNAL_ERROR,
-		"page %" PRIu64
-		" of %s is corrupted (checksum mismatch, byte %" PRIu64
-		"); HINT: check the donor with innochecksum and CHECK TABLE; nothing was cloned",
-		off / size, file->path, off);
-}
-
-/* Check every page of a chunk that was read. */
-static int check_pages(struct stream *st, struct slot *slot, struct sc_err *err)
-{
-	uint32_t size = slot->file->spec.physical_size;
-	uint64_t unchecked = 0;
-	uint32_t at;
-
-	for (at = 0; at + size <= slot->len; at += size) {
-		enum sc_page_verdict v = sc_page_check(&slot->file->spec,
-						       (char *)slot->buf + at);
-
-		if (v == SC_PAGE_BAD && reread_page(st, slot, at, err) < 0)
-			return -1;
-		unchecked += v == SC_PAGE_UNCHECKED;
-		if (v == SC_PAGE_ENCRYPTED)
-			return sc_err_set(
-				err, SC_ER_INTERNAL_ERROR,
-				"page %" PRIu64
-				" of %s is encrypted, which this release cannot clone",
-				(slot->io.off + at) / size, slot->file->path);
-	}
-	st->copy->pages_checked += slot->len / size - unchecked;
-	st->copy->pages_unchecked += unchecked;
-	return 0;
-}
-
 /* A chunk came back from the engine: check it and pass it on. */
 static int complete(struct stream *st, struct slot *slot, struct sc_err *err)
 {
@@ -151,14 +60,17 @@ static int complete(struct stream *st, struct slot *slot, struct sc_err *err)
 	const void *data = slot->buf;
 
 	if (slot->io.res < 0)
-		return read_failed(file, slot->io.off, (int)-slot->io.res, err);
+		return sc_copy_read_failed(file, slot->io.off,
+					   (int)-slot->io.res, err);
 	if (slot->io.res < (int64_t)slot->len)
 		return sc_err_set(
 			err, SC_ER_INTERNAL_ERROR,
 			"%s was truncated while it was copied: %" PRId64
 			" bytes at %" PRIu64 ", expected %u",
 			file->path, slot->io.res, slot->io.off, slot->len);
-	if (file->kind == SC_FILE_PAGES && check_pages(st, slot, err) < 0)
+	if (file->kind == SC_FILE_PAGES &&
+	    sc_copy_check(st->copy, file, slot->io.fd, slot->io.off, slot->buf,
+			  slot->len, err) < 0)
 		return -1;
 	sc_digest(slot->buf, slot->len, chunk.digest);
 	if (sc_is_zero(slot->buf, slot->len))
@@ -216,7 +128,7 @@ static int begin(struct stream *st, uint64_t chunk, struct sc_err *err)
 	if (st->copy->data_rate)
 		sc_rate_take(st->copy->data_rate, slot->len, &st->copy->stop);
 	/* The tail of a file is read by whole blocks; O_DIRECT needs that. */
-	slot->io.len = (uint32_t)sc_align_up(slot->len, BUFFER_ALIGN);
+	slot->io.len = (uint32_t)sc_align_up(slot->len, SC_COPY_ALIGN);
 	st->engine->ops->submit(st->engine, &slot->io);
 	return 0;
 }
@@ -229,7 +141,7 @@ static int run(struct stream *st, struct sc_err *err)
 		uint64_t chunk;
 
 		if (copy->stop)
-			return stopped(err);
+			return sc_copy_stopped(err);
 		if (!st->n_idle && reap(st, false, err) < 0)
 			return -1;
 		chunk = copy->next_chunk++;
@@ -247,7 +159,7 @@ static int stream_buffers(struct stream *st, struct sc_err *err)
 	st->slots = calloc(depth, sizeof(*st->slots));
 	st->idle = calloc(depth, sizeof(struct slot *));
 	for (unsigned i = 0; st->slots && st->idle && i < depth; i++) {
-		if (posix_memalign(&st->slots[i].buf, BUFFER_ALIGN,
+		if (posix_memalign(&st->slots[i].buf, SC_COPY_ALIGN,
 				   SC_CHUNK_SIZE)) {
 			st->slots[i].buf = NULL;
 			break;

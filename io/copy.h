@@ -33,6 +33,10 @@ struct sc_copy {
 	atomic_bool stop; /* set by anyone: streams return soon with err set */
 };
 
+/* O_DIRECT wants buffers aligned to the device's logical block: 4 KiB is the
+ * largest in use. Source: open(2), statx(2) STATX_DIOALIGN. */
+#define SC_COPY_ALIGN 4096
+
 /* Most chunks in flight per stream, clone_buffer_size of 256 MiB. */
 #define SC_COPY_MAX_DEPTH 256
 

@@ -1,19 +1,25 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * The I/O engine: submits reads and writes and hands them back when they are
- * complete. One engine per stream thread, used by that thread alone.
+ * The I/O engine: takes requests and hands them back when they are complete.
+ * One engine per thread, opened and used by that thread alone.
  *
- * Engines: `sync` (engine_sync.c), a production engine with plain system
- * calls. `uring` and the `fault` wrapper implement the same table.
+ * Engines: `uring` (engine_uring.c, io_uring), `sync` (engine_sync.c, plain
+ * system calls, for kernels without io_uring or where a filter forbids it),
+ * and the `fault` wrapper (engine_fault.c) of the tests.
  */
 #ifndef SC_ENGINE_H
 #define SC_ENGINE_H
 
 #include "io/base/err.h"
 
+#include <stddef.h>
 #include <stdint.h>
 
-enum sc_io_op { SC_IO_READ, SC_IO_WRITE };
+enum sc_io_op {
+	SC_IO_READ,
+	SC_IO_WRITE,
+	SC_IO_FSYNC, /* fd only */
+};
 
 /* One request; owned by the submitter, untouched between submit and wait. */
 struct sc_io {
@@ -32,11 +38,21 @@ struct sc_engine;
 
 struct sc_engine_ops {
 	const char *name;
-	/* Queue a request. Cannot fail: failures are in its res. */
+	/* Queue a request; at most params.depth are queued or running. Cannot
+	 * fail: failures are in its res. It may start as late as the next
+	 * flush or wait. */
 	void (*submit)(struct sc_engine *engine, struct sc_io *io);
+	/* Start everything that is queued. Does not wait. */
+	void (*flush)(struct sc_engine *engine);
 	/* The next complete request, waiting for one; NULL when none is
 	 * queued. */
 	struct sc_io *(*wait)(struct sc_engine *engine);
+	/* A descriptor that many requests will use, and its end: before it is
+	 * closed, with none of its requests running. Optional, only for speed.
+	 */
+	void (*attach)(struct sc_engine *engine, int fd);
+	void (*detach)(struct sc_engine *engine, int fd);
+	/* Nothing is queued or running. */
 	void (*destroy)(struct sc_engine *engine);
 };
 
@@ -44,7 +60,18 @@ struct sc_engine {
 	const struct sc_engine_ops *ops;
 };
 
-/* A new sync engine, NULL when out of memory. Freed by its destroy op. */
+struct sc_engine_params {
+	unsigned depth; /* most requests at once, 1.. */
+	/* Where most buffers of requests lie; others are allowed. Borrowed
+	 * until destroy. */
+	void *arena;
+	size_t arena_len; /* bytes */
+};
+
+/* The best engine this kernel gives us; says in the log what it does without,
+ * once per process. NULL when out of memory. Freed by its destroy op. */
+struct sc_engine *sc_engine_open(const struct sc_engine_params *params);
+
 struct sc_engine *sc_engine_sync_new(void);
 
 #endif
