@@ -104,6 +104,7 @@ static void spec_from_flags(struct sc_page_spec *spec, uint32_t flags)
 	spec->compressed = zip != 0;
 	spec->logical_size = size ? 512u << size : PAGE_SIZE_ORIG;
 	spec->physical_size = zip ? 512u << zip : spec->logical_size;
+	spec->key = NULL;
 }
 
 int sc_page_spec_read(const void *page0, size_t len, struct sc_page_spec *ret,

@@ -36,6 +36,14 @@ enum sc_page_type {
 	SC_PAGE_TYPE_ENCRYPTED_RTREE = 17,
 };
 
+/* A tablespace's own key and iv, of which a page uses the first 16 bytes, as
+ * page 0 and the redo header store them under the master key.
+ * Source: Encryption::KEY_LEN in os0enc.h. */
+struct sc_space_key {
+	uint8_t key[32];
+	uint8_t iv[32];
+};
+
 /* What page 0 says about the pages of its tablespace. */
 struct sc_page_spec {
 	uint32_t physical_size; /* bytes on disk, 1 KiB to 64 KiB */
@@ -43,7 +51,8 @@ struct sc_page_spec {
 	bool compressed;	/* ROW_FORMAT=COMPRESSED (KEY_BLOCK_SIZE) */
 	bool encrypted;		/* pages may be encrypted */
 	uint32_t space_id;
-	uint32_t flags; /* FSP flags as stored */
+	uint32_t flags;			/* FSP flags as stored */
+	const struct sc_space_key *key; /* borrowed; NULL: not known */
 };
 
 /*
