@@ -32,11 +32,12 @@ CPPFLAGS += -D_GNU_SOURCE -I.
 CFLAGS  += -std=gnu11 $(OPT) $(WARN) -pthread -fvisibility=hidden -MMD -MP
 LDFLAGS += -pthread $(if $(SAN),-fsanitize=$(SAN))
 
-PKGS    := libcrypto libssl libxxhash
+PKGS    := libcrypto libssl libxxhash liburing
 need     = $(if $(shell pkg-config --exists $(1) && echo y),,$(error $(1) is missing: run `make deps` (Debian package $(2))))
 ifeq ($(filter help clean deps uninstall demo check check-unit check-it check-san lint,$(MAKECMDGOALS)),)
 $(call need,libssl,libssl-dev)
 $(call need,libxxhash,libxxhash-dev)
+$(call need,liburing,liburing-dev)
 endif
 PKG_CFLAGS := $(shell pkg-config --cflags $(PKGS) 2>/dev/null)
 PKG_LIBS   := $(shell pkg-config --libs $(PKGS) 2>/dev/null)
@@ -98,6 +99,9 @@ $(B)/unit/%: $(B)/obj/tests/unit/%.o $(call obj,$(FIXTURE_SRC)) $(LIB)
 # This test sees, fails and kills at system calls (tests/unit/fs_wrap.h).
 FS_WRAPPED := openat syscall mkdirat renameat unlinkat write pwrite ftruncate fallocate fsync flock
 $(B)/unit/test_inplace_crash: LDFLAGS += $(addprefix -Wl$(comma)--wrap=,$(FS_WRAPPED))
+
+# A kernel without some of io_uring.
+$(B)/unit/test_engine_ladder: LDFLAGS += -Wl,--wrap=io_uring_queue_init,--wrap=io_uring_register_files
 
 units: $(UNITS) $(if $(SAN)$(HOOKS),,hooks)
 

@@ -31,7 +31,9 @@ struct sc_io {
 	int64_t res;  /* set on completion: bytes done or -errno; a read is
 			 short only at the end of the file, a write never */
 	void *user;   /* the submitter's */
-	struct sc_io *next; /* the engine's */
+	/* The engine's: list, bytes done so far, tries that did nothing. */
+	struct sc_io *next;
+	uint32_t done, tries;
 };
 
 struct sc_engine;
@@ -48,7 +50,9 @@ struct sc_engine_ops {
 	 * queued. */
 	struct sc_io *(*wait)(struct sc_engine *engine);
 	/* A descriptor that many requests will use, and its end: before it is
-	 * closed, with none of its requests running. Optional, only for speed.
+	 * closed, with none of its requests running. Optional, only for speed:
+	 * a system call each, so not for a file of one request. A descriptor
+	 * that is closed without detach stays the old file for this engine.
 	 */
 	void (*attach)(struct sc_engine *engine, int fd);
 	void (*detach)(struct sc_engine *engine, int fd);
@@ -60,17 +64,34 @@ struct sc_engine {
 	const struct sc_engine_ops *ops;
 };
 
-struct sc_engine_params {
-	unsigned depth; /* most requests at once, 1.. */
-	/* Where most buffers of requests lie; others are allowed. Borrowed
-	 * until destroy. */
-	void *arena;
-	size_t arena_len; /* bytes */
+enum sc_engine_kind {
+	SC_ENGINE_AUTO = 0, /* uring, or sync where the kernel refuses it */
+	SC_ENGINE_URING,    /* or nothing */
+	SC_ENGINE_SYNC,
 };
 
-/* The best engine this kernel gives us; says in the log what it does without,
- * once per process. NULL when out of memory. Freed by its destroy op. */
+/* Most requests of an engine at once: far more than any device queues. */
+#define SC_ENGINE_MAX_DEPTH 4096
+
+struct sc_engine_params {
+	unsigned depth; /* most requests at once, 1..SC_ENGINE_MAX_DEPTH */
+	/* Where most buffers of requests lie; others are allowed. Borrowed
+	 * until destroy. NULL and 0: none. */
+	void *arena;
+	size_t arena_len; /* bytes */
+	enum sc_engine_kind kind;
+};
+
+/*
+ * The best engine this kernel gives us; says in the log what it does without,
+ * once per process. NULL with errno: ENOMEM; EINVAL for a depth out of range;
+ * with SC_ENGINE_URING what the kernel refused the ring with. Freed by its
+ * destroy op. Call it in the thread that will use the engine.
+ */
 struct sc_engine *sc_engine_open(const struct sc_engine_params *params);
+
+/* "auto", "uring", "sync"; -1 for anything else. */
+int sc_engine_kind_parse(const char *name, enum sc_engine_kind *ret);
 
 struct sc_engine *sc_engine_sync_new(void);
 

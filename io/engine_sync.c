@@ -4,9 +4,7 @@
  * a filter forbids it. Requests run when they are submitted and wait in a
  * first-in first-out list until they are asked for.
  */
-#include "io/engine.h"
-
-#include "io/base/fdio.h"
+#include "io/engine_impl.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -17,28 +15,34 @@ struct engine_sync {
 	struct sc_io *head, **tail;
 };
 
-static int64_t run(const struct sc_io *io)
+static int64_t try_once(const struct sc_io *io)
 {
-	int rc;
+	int64_t rc = -1;
 
+	errno = EINVAL;
 	switch (io->op) {
 	case SC_IO_READ:
-		return sc_pread_full(io->fd, io->buf, io->len, io->off);
+		rc = pread(io->fd, sc_io_buf(io), sc_io_len(io),
+			   (off_t)sc_io_off(io));
+		break;
 	case SC_IO_WRITE:
-		rc = sc_pwrite_full(io->fd, io->buf, io->len, io->off);
-		return rc < 0 ? rc : (int64_t)io->len;
+		rc = pwrite(io->fd, sc_io_buf(io), sc_io_len(io),
+			    (off_t)sc_io_off(io));
+		break;
 	case SC_IO_FSYNC:
-		return fsync(io->fd) < 0 ? -errno : 0;
+		rc = fsync(io->fd);
+		break;
 	}
-	return -EINVAL;
+	return rc < 0 ? -errno : rc;
 }
 
 static void sync_submit(struct sc_engine *engine, struct sc_io *io)
 {
 	struct engine_sync *es = (struct engine_sync *)engine;
 
-	io->res = run(io);
-	io->next = NULL;
+	sc_io_begin(io);
+	while (sc_io_step(io, try_once(io)))
+		;
 	*es->tail = io;
 	es->tail = &io->next;
 }
