@@ -9,8 +9,26 @@
 
 void sc_enc_free(struct sc_enc *enc)
 {
+	/* Bodies may hold keys. */
+	if (enc->data)
+		explicit_bzero(enc->data, enc->len);
 	free(enc->data);
 	*enc = (struct sc_enc){ 0 };
+}
+
+/* Not realloc(3): that leaves a copy behind. */
+static int enc_grow(struct sc_enc *enc, size_t cap)
+{
+	uint8_t *data = malloc(cap);
+	size_t len = enc->len;
+
+	if (!data)
+		return -1;
+	if (len)
+		memcpy(data, enc->data, len);
+	sc_enc_free(enc);
+	*enc = (struct sc_enc){ .data = data, .len = len, .cap = cap };
+	return 0;
 }
 
 static uint8_t *enc_room(struct sc_enc *enc, size_t n)
@@ -20,15 +38,10 @@ static uint8_t *enc_room(struct sc_enc *enc, size_t n)
 	if (enc->failed || __builtin_add_overflow(enc->len, n, &need))
 		return NULL;
 	if (need > enc->cap) {
-		size_t cap = SC_MAX(need, enc->cap * 2 + 64);
-		uint8_t *data = realloc(enc->data, cap);
-
-		if (!data) {
+		if (enc_grow(enc, SC_MAX(need, enc->cap * 2 + 64)) < 0) {
 			enc->failed = true;
 			return NULL;
 		}
-		enc->data = data;
-		enc->cap = cap;
 	}
 	enc->len = need;
 	return enc->data + need - n;
