@@ -22,7 +22,7 @@
 
 #define SC_FRAME_MAGIC 0x46444353u /* "SCDF" */
 #define SC_FRAME_HEADER_SIZE 24
-#define SC_FRAME_VERSION 1
+#define SC_FRAME_VERSION 2
 /* SEAL: the body of its control message and a size per file. */
 #define SC_FRAME_MAX_BODY (SC_CTL_MAX_BODY + 8 * SC_MAX_FILES + 1024)
 #define SC_FRAME_MAX_DATA SC_CHUNK_SIZE
@@ -108,10 +108,16 @@ struct sc_chunk {
 };
 #define SC_CHUNK_BODY_SIZE (16 + SC_DIGEST_SIZE)
 
+/* A redo block: SC_REDO_BLOCK of io/redo/format.h. */
+#define SC_REDO_ENCRYPTION_SIZE 512
+
 /* The seal as the recipient needs it; sizes: one per file of the list. */
 struct sc_seal {
 	struct sc_ctl_seal mark;
 	char donor_uuid[SC_UUID_LEN + 1];
+	/* Of the donor's redo log at the seal, zero when it has none: its key,
+	 * wrapped in a master key. */
+	uint8_t redo_encryption[SC_REDO_ENCRYPTION_SIZE];
 	uint64_t *sizes; /* owned */
 	size_t n_sizes;
 };

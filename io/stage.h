@@ -50,6 +50,10 @@ int sc_stage_redo_begin(struct sc_staged *stage, const struct sc_redo_begin *m,
 int sc_stage_redo(struct sc_staged *stage, uint64_t lsn, const void *data,
 		  size_t len, struct sc_err *err);
 
+/* The key of a log with encrypted blocks, before the seal; copied. 0 or -1. */
+int sc_stage_redo_key(struct sc_staged *stage, const struct sc_space_key *key,
+		      struct sc_err *err);
+
 /*
  * All chunks and the redo up to E have arrived: check that nothing is missing
  * and that no page is newer than E, extend the files, finish and check the

@@ -7,6 +7,7 @@
 
 #include "io/inplace.h"
 #include "io/redo/build.h"
+#include "io/redo/check.h"
 
 #include <pthread.h>
 #include <stdatomic.h>
@@ -33,6 +34,8 @@ struct sc_staged {
 	struct stage_stream *open; /* per stream, index 0 unused */
 	unsigned streams;
 	struct sc_redo_build *redo;
+	struct sc_redo_check_key redo_key; /* of an encrypted log */
+	bool have_redo_key;
 	uint64_t checkpoint_lsn;
 
 	pthread_mutex_t lock; /* the newest page seen */

@@ -172,6 +172,7 @@ void sc_stage_free(struct sc_staged *stage)
 	free(stage->open);
 	free((void *)stage->have);
 	free(stage->end_text);
+	explicit_bzero(&stage->redo_key, sizeof(stage->redo_key));
 	free(stage);
 }
 

@@ -7,7 +7,6 @@
 #include "io/base/fdio.h"
 #include "io/base/log.h"
 #include "io/base/num.h"
-#include "io/redo/check.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -73,12 +72,25 @@ static int finish_files(struct sc_staged *stage, const struct sc_seal *seal,
 	return 0;
 }
 
-static int finish_redo(struct sc_staged *stage, uint64_t end_lsn,
+int sc_stage_redo_key(struct sc_staged *stage, const struct sc_space_key *key,
+		      struct sc_err *err)
+{
+	if (!stage->redo)
+		return sc_frame_bad(err, "a redo key before the redo");
+	stage->redo_key.key = *key;
+	stage->have_redo_key = true;
+	return sc_redo_build_set_key(stage->redo, key, err);
+}
+
+static int finish_redo(struct sc_staged *stage, const struct sc_seal *seal,
 		       struct sc_err *err)
 {
+	uint64_t end_lsn = seal->mark.end_lsn;
 	CLEANUP_CLOSE int dir = -1;
 	char name[STAGE_NAME_CAP];
 
+	stage->redo_key.block = seal->redo_encryption;
+	sc_redo_build_set_encryption(stage->redo, seal->redo_encryption);
 	if (sc_redo_build_finish(stage->redo, end_lsn, err) < 0)
 		return -1;
 	dir = openat(stage->target, stage_name(stage, SC_REDO_DIR, name),
@@ -86,7 +98,9 @@ static int finish_redo(struct sc_staged *stage, uint64_t end_lsn,
 	if (dir < 0)
 		return sc_err_sys(err, SC_ER_INTERNAL_ERROR, errno,
 				  "cannot open staged " SC_REDO_DIR);
-	return sc_redo_check(dir, stage->checkpoint_lsn, end_lsn, err);
+	return sc_redo_check(dir, stage->checkpoint_lsn, end_lsn,
+			     stage->have_redo_key ? &stage->redo_key : NULL,
+			     err);
 }
 
 /* GTID sets print with newlines; the file has one line per key, whatever the
@@ -171,7 +185,7 @@ int sc_stage_seal(struct sc_staged *stage, const struct sc_seal *seal,
 		  struct sc_err *err)
 {
 	if (check_complete(stage, seal, err) < 0 ||
-	    finish_redo(stage, seal->mark.end_lsn, err) < 0 ||
+	    finish_redo(stage, seal, err) < 0 ||
 	    finish_files(stage, seal, err) < 0)
 		return -1;
 	stage->end_text = end_text(stage, seal, err);

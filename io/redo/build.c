@@ -14,7 +14,8 @@ enum { DEFAULT_MODE = 0640, PAGE_MIN = 4096 };
 
 struct sc_redo_build {
 	struct sc_redo_out out;
-	uint64_t next;	      /* LSN behind the last complete block appended */
+	uint64_t next; /* LSN behind the last complete block appended */
+	struct sc_redo_cipher *cipher;
 	uint16_t partial_len; /* data length of a partial block at next */
 };
 
@@ -109,7 +110,18 @@ void sc_redo_build_free(struct sc_redo_build *b)
 	if (!b)
 		return;
 	sc_redo_out_close(&b->out);
+	sc_redo_cipher_free(b->cipher);
 	free(b);
+}
+
+int sc_redo_build_set_key(struct sc_redo_build *b,
+			  const struct sc_space_key *key, struct sc_err *err)
+{
+	sc_redo_cipher_free(b->cipher);
+	b->cipher = sc_redo_cipher_new(key);
+	return b->cipher ? 0
+			 : sc_err_sys(err, SC_ER_CLONE_OS, ENOMEM,
+				      "cannot build redo");
 }
 
 void sc_redo_build_set_encryption(struct sc_redo_build *b, const uint8_t *block)
@@ -125,13 +137,36 @@ static int bad_block(enum sc_redo_verdict verdict, uint64_t lsn,
 		[SC_REDO_PARTIAL] = "is partial but not the last",
 		[SC_REDO_FOREIGN] = "is the block of another LSN",
 		[SC_REDO_TORN] = "has a wrong checksum",
-		[SC_REDO_ENCRYPTED] = "is encrypted",
+		[SC_REDO_ENCRYPTED] =
+			"is encrypted, with a length no block has",
 		[SC_REDO_UNSUMMED] = "has no checksum",
 	};
 
 	return sc_err_set(err, SC_ER_CLONE_PROTOCOL,
 			  "received redo block at LSN %" PRIu64 " %s", lsn,
 			  why[verdict]);
+}
+
+/* As sc_redo_blocks_judge(), encrypted blocks by the length in their header. */
+static size_t judge_blocks(const uint8_t *data, size_t count, uint64_t lsn,
+			   enum sc_redo_verdict *ret_stop)
+{
+	struct sc_redo_block b;
+	size_t i;
+
+	*ret_stop = SC_REDO_FULL;
+	for (i = 0; i < count; i++) {
+		*ret_stop = sc_redo_block_judge(data + i * SC_REDO_BLOCK,
+						lsn + i * SC_REDO_BLOCK, &b);
+		if (*ret_stop == SC_REDO_ENCRYPTED &&
+		    b.data_len >= SC_REDO_BLOCK_HEADER &&
+		    b.data_len <= SC_REDO_BLOCK)
+			*ret_stop = b.data_len < SC_REDO_BLOCK ? SC_REDO_PARTIAL
+							       : SC_REDO_FULL;
+		if (*ret_stop != SC_REDO_FULL)
+			break;
+	}
+	return i;
 }
 
 /* Judge all blocks before any is written. */
@@ -143,7 +178,7 @@ static int judge(struct sc_redo_build *b, const uint8_t *data, size_t len,
 
 	if (b->partial_len)
 		return bad_block(SC_REDO_FULL, b->next + SC_REDO_BLOCK, err);
-	*ret_full = sc_redo_blocks_judge(data, count, b->next, &stop);
+	*ret_full = judge_blocks(data, count, b->next, &stop);
 	if (*ret_full == count ||
 	    (*ret_full + 1 == count && stop == SC_REDO_PARTIAL))
 		return 0;
@@ -217,8 +252,18 @@ static int write_last(struct sc_redo_build *b, uint64_t end_lsn,
 	} else {
 		if (sc_redo_out_read(&b->out, lsn, block, err))
 			return -1;
-		if (sc_redo_block_cut(block, lsn, end_lsn))
+		switch (sc_redo_cipher_cut(b->cipher, block, lsn, end_lsn)) {
+		case 0:
+			break;
+		case -ENOKEY:
+			return sc_err_set(
+				err, SC_ER_CLONE_ENCRYPTION,
+				"the redo block at LSN %" PRIu64
+				" is encrypted and the key of the log is not known",
+				lsn);
+		default:
 			return bad_block(SC_REDO_TORN, lsn, err);
+		}
 	}
 	return sc_redo_out_write(&b->out, lsn, block, sizeof(block), err);
 }

@@ -13,6 +13,7 @@
 #define SC_IO_REDO_BUILD_H
 
 #include "io/base/err.h"
+#include "io/redo/cipher.h"
 #include "io/redo/format.h"
 
 #include <sys/types.h>
@@ -47,6 +48,13 @@ int sc_redo_build_open(int redo_dirfd,
 void sc_redo_build_set_encryption(struct sc_redo_build *b,
 				  const uint8_t *block);
 
+/*
+ * The key of the donor's log, to cut a last block that is encrypted. Any time
+ * before finish(). 0 or -1 (out of memory).
+ */
+int sc_redo_build_set_key(struct sc_redo_build *b,
+			  const struct sc_space_key *key, struct sc_err *err);
+
 /* Close without finishing; the files stay and are no valid redo log. NULL is
  * legal; also after finish(). */
 void sc_redo_build_free(struct sc_redo_build *b);
@@ -60,7 +68,8 @@ static inline void sc_redo_build_cleanup(struct sc_redo_build **b)
  * Append blocks. lsn: of the first, multiple of 512; the first call must bring
  * the block of C, each further one the block after the last. len: bytes,
  * multiple of 512. Only the very last block may be partial. Returns 0, or -1:
- * a gap, a block that is not the one of its LSN, torn or encrypted, I/O.
+ * a gap, a block that is not the one of its LSN, torn, I/O. Encrypted blocks
+ * are taken by their headers: sc_redo_check() judges them, with the key.
  * After an error only free() may follow.
  */
 int sc_redo_build_append(struct sc_redo_build *b, uint64_t lsn,
@@ -72,7 +81,8 @@ uint64_t sc_redo_build_lsn(const struct sc_redo_build *b);
 /*
  * End the log at end_lsn: cut its block, drop what was appended behind, pad
  * and fsync files and directory. Returns 0, or -1: end_lsn below C or above
- * sc_redo_build_lsn(), or no position a log can end at; I/O.
+ * sc_redo_build_lsn(), or no position a log can end at; a last block that is
+ * encrypted without a key; I/O.
  */
 int sc_redo_build_finish(struct sc_redo_build *b, uint64_t end_lsn,
 			 struct sc_err *err);

@@ -4,6 +4,7 @@
 
 #include "io/base/cleanup.h"
 #include "io/base/fdio.h"
+#include "io/redo/cipher.h"
 #include "io/redo/files.h"
 
 #include <errno.h>
@@ -163,11 +164,21 @@ static int check_first(const uint8_t *block, uint64_t checkpoint,
 	return 0;
 }
 
-/* Scan one file from *pos on. Returns 1 when the log ends in it, else 0 with
- * *pos at its end, -1 on error. */
-static int scan_file(int fd, const struct sc_redo_file *file, uint8_t *buf,
-		     uint64_t checkpoint, uint64_t *pos, struct sc_err *err)
+/* What scanning needs to know. */
+struct walk {
+	uint8_t *buf; /* RUN bytes */
+	struct sc_redo_cipher *cipher;
+	uint64_t checkpoint;
+	uint64_t pos;
+};
+
+/* Scan one file from w->pos on. Returns 1 when the log ends in it, else 0
+ * with w->pos at its end, -1 on error. */
+static int scan_file(struct walk *w, int fd, const struct sc_redo_file *file,
+		     struct sc_err *err)
 {
+	uint64_t *pos = &w->pos;
+	uint8_t *buf = w->buf;
 	uint64_t end = sc_redo_file_end(file);
 	enum sc_redo_verdict stop = SC_REDO_FULL;
 
@@ -180,11 +191,11 @@ static int scan_file(int fd, const struct sc_redo_file *file, uint8_t *buf,
 		if (n != (ssize_t)want)
 			return bad_file(err, file, "cannot be read: %s",
 					strerror(n < 0 ? (int)-n : EIO));
-		full = sc_redo_blocks_judge(buf, want / SC_REDO_BLOCK, *pos,
-					    &stop);
-		if (*pos == sc_redo_align(checkpoint) &&
+		full = sc_redo_cipher_judge_all(
+			w->cipher, buf, want / SC_REDO_BLOCK, *pos, &stop);
+		if (*pos == sc_redo_align(w->checkpoint) &&
 		    (full || stop == SC_REDO_PARTIAL) &&
-		    check_first(buf, checkpoint, err))
+		    check_first(buf, w->checkpoint, err))
 			return -1;
 		*pos += full * SC_REDO_BLOCK;
 		if (stop == SC_REDO_PARTIAL) {
@@ -193,6 +204,11 @@ static int scan_file(int fd, const struct sc_redo_file *file, uint8_t *buf,
 			sc_redo_block_parse(buf + full * SC_REDO_BLOCK, &b);
 			*pos += b.data_len;
 		}
+		if (stop == SC_REDO_ENCRYPTED)
+			return bad_file(err, file,
+					"is encrypted at LSN %" PRIu64
+					", and its key is not known",
+					*pos);
 	}
 	return stop != SC_REDO_FULL;
 }
@@ -211,10 +227,14 @@ static int open_file(int dirfd, const struct sc_redo_file *file,
 }
 
 static int scan(int dirfd, const struct sc_redo_files *files,
-		uint64_t checkpoint, uint64_t *ret_end, struct sc_err *err)
+		struct sc_redo_cipher *cipher, uint64_t checkpoint,
+		uint64_t *ret_end, struct sc_err *err)
 {
 	CLEANUP_FREE uint8_t *buf = malloc(RUN);
-	uint64_t pos = sc_redo_align(checkpoint);
+	struct walk w = { .buf = buf,
+			  .cipher = cipher,
+			  .checkpoint = checkpoint,
+			  .pos = sc_redo_align(checkpoint) };
 	int ended = 0;
 
 	if (!buf)
@@ -224,29 +244,50 @@ static int scan(int dirfd, const struct sc_redo_files *files,
 		const struct sc_redo_file *file = &files->file[i];
 		CLEANUP_CLOSE int fd = -1;
 
-		if (!sc_redo_file_holds(file, pos))
+		if (!sc_redo_file_holds(file, w.pos))
 			continue;
 		fd = open_file(dirfd, file, err);
 		if (fd < 0)
 			return -1;
-		ended = scan_file(fd, file, buf, checkpoint, &pos, err);
+		ended = scan_file(&w, fd, file, err);
 		if (ended < 0)
 			return -1;
 	}
-	*ret_end = pos;
+	*ret_end = w.pos;
 	return 0;
 }
 
+/* The server looks for the key in the file with the checkpoint, the first.
+ * Source: log_encryption_read() in log/log0encryption.cc. */
+static int check_encryption(const struct sc_redo_files *files,
+			    const struct sc_redo_check_key *key,
+			    struct sc_redo_cipher **ret, struct sc_err *err)
+{
+	const struct sc_redo_file *first = &files->file[0];
+
+	if (!key)
+		return 0;
+	if (memcmp(first->blocks + SC_REDO_ENCRYPTION, key->block,
+		   SC_REDO_BLOCK) != 0)
+		return bad_file(err, first, "lacks the key of the log");
+	*ret = sc_redo_cipher_new(&key->key);
+	return *ret ? 0
+		    : sc_err_sys(err, SC_ER_CLONE_OS, ENOMEM,
+				 "cannot check the redo log");
+}
+
 int sc_redo_check(int redo_dirfd, uint64_t checkpoint_lsn, uint64_t end_lsn,
-		  struct sc_err *err)
+		  const struct sc_redo_check_key *key, struct sc_err *err)
 {
 	CLEANUP_REDO_FILES struct sc_redo_files files = { 0 };
+	CLEANUP_CIPHER struct sc_redo_cipher *cipher = NULL;
 	const struct sc_redo_file *newest;
 	uint64_t end = 0;
 
 	if (sc_redo_files_list(redo_dirfd, &files, err) ||
 	    check_files(&files, checkpoint_lsn, err) ||
-	    scan(redo_dirfd, &files, checkpoint_lsn, &end, err))
+	    check_encryption(&files, key, &cipher, err) ||
+	    scan(redo_dirfd, &files, cipher, checkpoint_lsn, &end, err))
 		return -1;
 	if (end != end_lsn)
 		return sc_err_set(err, SC_ER_INTERNAL_ERROR,

@@ -20,6 +20,9 @@ struct sc_redo_follow {
 	struct sc_redo_place place;
 	uint64_t next; /* first block not delivered yet */
 	size_t window;
+	struct sc_redo_cipher *cipher; /* NULL: no block was encrypted yet */
+	sc_redo_key_fn *key;
+	void *key_ctx;
 	uint16_t partial_len; /* 0 = no partial block at `next` */
 	uint8_t partial[SC_REDO_BLOCK];
 };
@@ -51,7 +54,44 @@ void sc_redo_follow_free(struct sc_redo_follow *f)
 	if (!f)
 		return;
 	sc_redo_place_close(&f->place);
+	sc_redo_cipher_free(f->cipher);
 	free(f);
+}
+
+void sc_redo_follow_set_key(struct sc_redo_follow *f, sc_redo_key_fn *key,
+			    void *ctx)
+{
+	f->key = key;
+	f->key_ctx = ctx;
+}
+
+struct sc_redo_cipher *sc_redo_follow_cipher(const struct sc_redo_follow *f)
+{
+	return f->cipher;
+}
+
+/* The first encrypted block. */
+static int get_key(struct sc_redo_follow *f, struct sc_err *err)
+{
+	struct sc_space_key key;
+	int rc;
+
+	if (!f->key)
+		return sc_err_set(err, SC_ER_CLONE_ENCRYPTION,
+				  "the redo block at LSN %" PRIu64
+				  " is encrypted and its key is not known",
+				  f->next);
+	rc = f->key(f->key_ctx, &key, err);
+	if (rc == 0)
+		f->cipher = sc_redo_cipher_new(&key);
+	explicit_bzero(&key, sizeof(key));
+	if (rc < 0)
+		return sc_err_context(
+			err, "redo is encrypted from LSN %" PRIu64 " on",
+			f->next);
+	return f->cipher ? 0
+			 : sc_err_sys(err, SC_ER_CLONE_OS, ENOMEM,
+				      "cannot decrypt redo");
 }
 
 /* The block at `next` has a wrong crc: being written, unless a later one is
@@ -65,10 +105,10 @@ static int judge_torn(struct sc_redo_follow *f, const uint8_t *block,
 		return 0;
 	if (!sc_redo_place_stuck(&f->place))
 		return 0;
-	return sc_err_set(err, SC_ER_CLONE_DONOR,
-			  "the redo block at LSN %" PRIu64
-			  " is damaged on disk",
-			  f->next);
+	return sc_err_set(
+		err, SC_ER_CLONE_DONOR,
+		"the redo block at LSN %" PRIu64 " is damaged on disk%s",
+		f->next, f->cipher ? ", or encrypted with another key" : "");
 }
 
 /* No complete block at `next`: what stands there instead. */
@@ -79,11 +119,7 @@ static int judge_stop(struct sc_redo_follow *f, enum sc_redo_verdict stop,
 	case SC_REDO_TORN:
 		return judge_torn(f, block, len, err);
 	case SC_REDO_ENCRYPTED:
-		return sc_err_set(err, SC_ER_CLONE_ENCRYPTION,
-				  "the redo block at LSN %" PRIu64
-				  " is encrypted: SET GLOBAL "
-				  "innodb_redo_log_encrypt = OFF",
-				  f->next);
+		return get_key(f, err);
 	case SC_REDO_UNSUMMED:
 		return sc_err_set(err, SC_ER_CLONE_CONFIG,
 				  "the redo block at LSN %" PRIu64
@@ -138,8 +174,9 @@ int sc_redo_follow_read(struct sc_redo_follow *f, void *buf, size_t cap,
 				  "cannot read redo at LSN %" PRIu64, f->next);
 	full = n < SC_REDO_BLOCK
 		       ? 0
-		       : sc_redo_blocks_judge(buf, (size_t)n / SC_REDO_BLOCK,
-					      f->next, &stop) *
+		       : sc_redo_cipher_judge_all(f->cipher, buf,
+						  (size_t)n / SC_REDO_BLOCK,
+						  f->next, &stop) *
 				 SC_REDO_BLOCK;
 	*run = (struct sc_redo_run){ .lsn = f->next, .len = full };
 	advance(f, full, full == want);

@@ -13,6 +13,7 @@
 #define SC_IO_REDO_FOLLOW_H
 
 #include "io/base/err.h"
+#include "io/redo/cipher.h"
 #include "io/redo/format.h"
 
 struct sc_redo_checkpoint {
@@ -49,6 +50,20 @@ struct sc_redo_follow;
 int sc_redo_follow_open(int redo_dirfd, uint64_t lsn,
 			struct sc_redo_follow **ret, struct sc_err *err);
 void sc_redo_follow_free(struct sc_redo_follow *f);
+
+/*
+ * Where the key of the log comes from: called from sc_redo_follow_read() at
+ * the first encrypted block, which may come at any moment. Without it such a
+ * block is an error. key: 0 with the key, or -1. ctx: borrowed.
+ */
+typedef int sc_redo_key_fn(void *ctx, struct sc_space_key *ret,
+			   struct sc_err *err);
+void sc_redo_follow_set_key(struct sc_redo_follow *f, sc_redo_key_fn *key,
+			    void *ctx);
+
+/* The cipher, for what was read; NULL: nothing was encrypted yet. Borrowed. */
+struct sc_redo_cipher *sc_redo_follow_cipher(const struct sc_redo_follow *f);
+
 static inline void sc_redo_follow_cleanup(struct sc_redo_follow **f)
 {
 	sc_redo_follow_free(*f);
@@ -64,9 +79,9 @@ struct sc_redo_run {
 /*
  * Read the next complete blocks into buf. cap: bytes, multiple of 512, at
  * least 512. Returns 1 and *run when there were any, 0 when there is nothing
- * new now, -1 on error: lost, encrypted, written without checksums, damaged
- * (a block with a wrong crc for 2 s although a later one is complete),
- * another redo log, I/O. After an error only free() may follow.
+ * new now, -1 on error: lost, encrypted without a key, written without
+ * checksums, damaged (a block with a wrong crc for 2 s although a later one is
+ * complete), another redo log, I/O. After an error only free() may follow.
  */
 int sc_redo_follow_read(struct sc_redo_follow *f, void *buf, size_t cap,
 			struct sc_redo_run *run, struct sc_err *err);

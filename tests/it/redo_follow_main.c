@@ -182,7 +182,7 @@ static int cmd_build(char **arg)
 	if (sc_redo_build_open(dirfd, &params, &b, &err) ||
 	    feed(b, raw, sc_redo_align(params.checkpoint_lsn), end, &err) ||
 	    sc_redo_build_finish(b, end, &err) ||
-	    sc_redo_check(dirfd, params.checkpoint_lsn, end, &err))
+	    sc_redo_check(dirfd, params.checkpoint_lsn, end, NULL, &err))
 		return say(&err);
 	return 0;
 }

@@ -337,7 +337,7 @@ struct tree inplace_fixture_tree(int datadir, bool without_redo)
 bool inplace_fixture_redo_ok(int datadir, struct sc_err *err)
 {
 	int redo = openat(datadir, SC_REDO_DIR, O_RDONLY | O_CLOEXEC);
-	bool ok = redo >= 0 && sc_redo_check(redo, C, E, err) == 0;
+	bool ok = redo >= 0 && sc_redo_check(redo, C, E, NULL, err) == 0;
 
 	close(redo);
 	return ok;

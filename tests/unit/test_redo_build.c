@@ -73,7 +73,7 @@ static void append_to(struct target *t, uint64_t end, size_t piece)
 static void finish(struct target *t, uint64_t end)
 {
 	if (sc_redo_build_finish(t->b, end, &t->err) ||
-	    sc_redo_check(t->dirfd, t->checkpoint, end, &t->err))
+	    sc_redo_check(t->dirfd, t->checkpoint, end, NULL, &t->err))
 		fail_msg("C %llu E %llu: %s", (unsigned long long)t->checkpoint,
 			 (unsigned long long)end, t->err.msg);
 }
@@ -272,6 +272,7 @@ static void bad_blocks(void **state)
 	blocks[99] ^= 1;
 	expect_append_error(&t, 8192, 512, "LSN 8192 has a wrong checksum");
 	redo_fixture_block(&encrypted, 8192, UINT64_MAX, blocks);
+	sc_store_be16(blocks + 4, 0x8000 | 513);
 	expect_append_error(&t, 8192, 512, "is encrypted");
 	redo_fixture_block(&log_bytes, 8192, 8192 + 100, blocks);
 	redo_fixture_block(&log_bytes, 8192 + 512, UINT64_MAX, blocks + 512);
@@ -377,7 +378,7 @@ static void unfinished_is_no_log(void **state)
 	(void)state;
 	append_to(&t, 8192 + 2 * ROOM + 100, 65536);
 	assert_int_equal(sc_redo_check(t.dirfd, 8192 + 12,
-				       8192 + 2 * ROOM + 100, &t.err),
+				       8192 + 2 * ROOM + 100, NULL, &t.err),
 			 -1);
 	done(&t);
 }

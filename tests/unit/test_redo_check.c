@@ -323,7 +323,7 @@ static void sound(void **state)
 	struct sc_err err = SC_ERR_INIT;
 
 	(void)state;
-	if (sc_redo_check(redo_fd, CHECKPOINT, END, &err))
+	if (sc_redo_check(redo_fd, CHECKPOINT, END, NULL, &err))
 		fail_msg("%s", err.msg);
 }
 
@@ -335,8 +335,9 @@ static void every_damage(void **state)
 		clear(state);
 		assert_int_equal(make(state), 0);
 		damages[i].apply();
-		assert_int_equal(sc_redo_check(redo_fd, CHECKPOINT, END, &err),
-				 -1);
+		assert_int_equal(
+			sc_redo_check(redo_fd, CHECKPOINT, END, NULL, &err),
+			-1);
 		if (!strstr(err.msg, damages[i].text))
 			fail_msg("damage %zu: \"%s\" is not in \"%s\"", i,
 				 damages[i].text, err.msg);
@@ -348,10 +349,12 @@ static void wrong_expectations(void **state)
 	struct sc_err err = SC_ERR_INIT;
 
 	(void)state;
-	assert_int_equal(sc_redo_check(redo_fd, CHECKPOINT, END + 1, &err), -1);
+	assert_int_equal(
+		sc_redo_check(redo_fd, CHECKPOINT, END + 1, NULL, &err), -1);
 	assert_non_null(strstr(err.msg, "instead of"));
 	err = (struct sc_err)SC_ERR_INIT;
-	assert_int_equal(sc_redo_check(redo_fd, CHECKPOINT + 1, END, &err), -1);
+	assert_int_equal(
+		sc_redo_check(redo_fd, CHECKPOINT + 1, END, NULL, &err), -1);
 	assert_non_null(strstr(err.msg, "has checkpoints"));
 }
 
@@ -362,7 +365,8 @@ static void empty_directory(void **state)
 	(void)state;
 	for (uint64_t id = 0; id < 3; id++)
 		remove_file(id);
-	assert_int_equal(sc_redo_check(redo_fd, CHECKPOINT, END, &err), -1);
+	assert_int_equal(sc_redo_check(redo_fd, CHECKPOINT, END, NULL, &err),
+			 -1);
 	assert_non_null(strstr(err.msg, "there are no redo files"));
 }
 

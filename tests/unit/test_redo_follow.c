@@ -235,7 +235,7 @@ static void stops_at_a_bad_block(void **state)
 		uint32_t crc;
 		const char *text;
 	} cases[] = {
-		{ true, 0, "encrypted: SET GLOBAL innodb_redo_log_encrypt" },
+		{ true, 0, "is encrypted and its key is not known" },
 		{ false, 0xdeadbeef, "SET GLOBAL innodb_log_checksums = ON" },
 	};
 

@@ -256,7 +256,7 @@ static void whole_clone(void **state)
 	for (size_t i = 0; i < list.n; i++)
 		expect_file(i);
 	redo = openat(target, "#innodb_redo", O_RDONLY | O_CLOEXEC);
-	assert_int_equal(sc_redo_check(redo, C, E, &err), 0);
+	assert_int_equal(sc_redo_check(redo, C, E, NULL, &err), 0);
 	close(redo);
 	assert_true(dir_fixture_has(target, "#innodb_temp"));
 }
