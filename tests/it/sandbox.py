@@ -26,6 +26,7 @@ import time
 
 import pymysql
 
+import keyring
 from leftovers import leftovers
 from sql import Sql
 from template import (BUILD, bindir, copy_template, give, program, server_user, stock_plugin_dir)
@@ -71,6 +72,7 @@ class Server(Sql):
         self.datadir = conf.get('datadir') or os.path.join(self.dir, 'data')
         self.errlog = os.path.join(self.dir, 'error.log')
         self.status_file = os.path.join(self.dir, 'status.jsonl')
+        self.keyring = conf.get('keyring')
         self._process = None
         self._lifeline = None
 
@@ -124,8 +126,12 @@ class Server(Sql):
                        innodb_page_size=self.conf['page_size'])
         if self.conf['plugin'] == 'ours':
             options['plugin_dir'], options['loose_clone_daemon_path'] = self.box.our_plugin()
+        mysqld = program('mysqld')
+        if self.keyring:
+            mysqld, options['plugin_dir'] = keyring.prepare(
+                os.path.join(self.dir, 'keyring-conf'), options.get('plugin_dir') or stock_plugin_dir(), self.keyring)
         options.update(self.conf['options'])
-        argv = [program('mysqld'), '--no-defaults'] + [option(k, v) for k, v in options.items()]
+        argv = [mysqld, '--no-defaults'] + [option(k, v) for k, v in options.items()]
         if os.geteuid() == 0 and server_user().pw_uid == 0:
             argv.append('--user=root')
         return argv + list(self.conf['init_options']) + list(extra)
@@ -267,19 +273,26 @@ class Sandbox:
     def __exit__(self, *_exc):
         self.destroy()
 
-    def server(self, name, plugin='stock', page_size=16384, init_options=(), **options):
-        """A new server with a fresh data directory, not started. options: mysqld options."""
-        server = self._new(name, plugin, page_size, init_options, options)
+    def server(self, name, plugin='stock', page_size=16384, init_options=(), keyring_file=None, **options):
+        """A new server with a fresh data directory, not started. options: mysqld options.
+
+        keyring_file: path of a keyring file, made when it is not there; True: the server's own.
+        """
+        server = self._new(name, plugin, page_size, init_options, options, keyring_file=keyring_file)
         copy_template(server.datadir, page_size, init_options)
         return server
 
-    def adopt(self, name, datadir, plugin='stock', page_size=16384, init_options=(), **options):
+    def adopt(self, name, datadir, plugin='stock', page_size=16384, init_options=(), keyring_file=None, **options):
         """A new server on an existing data directory (a clone), not started."""
-        return self._new(name, plugin, page_size, init_options, options, datadir=os.path.abspath(datadir))
+        return self._new(name, plugin, page_size, init_options, options, datadir=os.path.abspath(datadir),
+                         keyring_file=keyring_file)
 
-    def _new(self, name, plugin, page_size, init_options, options, datadir=None):
+    def _new(self, name, plugin, page_size, init_options, options, datadir=None, keyring_file=None):
+        if keyring_file is True:
+            keyring_file = os.path.join(self.base, name, 'keyring')
         conf = {'plugin': plugin, 'page_size': page_size, 'init_options': list(init_options), 'options': options,
-                'port': free_port(), 'server_id': os.getpid() % 100000 * 1000 + next(self.ids), 'datadir': datadir}
+                'port': free_port(), 'server_id': os.getpid() % 100000 * 1000 + next(self.ids), 'datadir': datadir,
+                'keyring': keyring_file}
         server = Server(self, name, conf)
         os.makedirs(os.path.join(server.dir, 'tmp'))
         os.chmod(server.dir, 0o711)
