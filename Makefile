@@ -32,12 +32,14 @@ CPPFLAGS += -D_GNU_SOURCE -I.
 CFLAGS  += -std=gnu11 $(OPT) $(WARN) -pthread -fvisibility=hidden -MMD -MP
 LDFLAGS += -pthread $(if $(SAN),-fsanitize=$(SAN))
 
-PKGS    := libcrypto libssl libxxhash liburing
+PKGS    := libcrypto liblz4 libssl libxxhash liburing zlib
 need     = $(if $(shell pkg-config --exists $(1) && echo y),,$(error $(1) is missing: run `make deps` (Debian package $(2))))
 ifeq ($(filter help clean deps uninstall demo check check-unit check-it check-san lint,$(MAKECMDGOALS)),)
+$(call need,liblz4,liblz4-dev)
 $(call need,libssl,libssl-dev)
 $(call need,libxxhash,libxxhash-dev)
 $(call need,liburing,liburing-dev)
+$(call need,zlib,zlib1g-dev)
 endif
 PKG_CFLAGS := $(shell pkg-config --cflags $(PKGS) 2>/dev/null)
 PKG_LIBS   := $(shell pkg-config --libs $(PKGS) 2>/dev/null)

@@ -214,9 +214,11 @@ static int step_copy(struct donor *d, struct sc_err *err)
 		return -1;
 	sc_info("copied %zu files, %" PRIu64 " MiB; %" PRIu64
 		" pages checked, %" PRIu64 " read again, %" PRIu64
-		" page-compressed ones taken unchecked",
+		" repaired from the doublewrite files, %" PRIu64
+		" taken unchecked",
 		d->list.n, d->list.bytes / SC_MIB,
 		(uint64_t)d->copy.pages_checked, (uint64_t)d->copy.pages_reread,
+		(uint64_t)d->copy.pages_repaired,
 		(uint64_t)d->copy.pages_unchecked);
 	sc_job_stage(&d->job, SC_STAGE_REDO_COPY);
 	return sc_session_send(d->job.session, SC_CTL_COPIED, NULL, err);

@@ -24,8 +24,9 @@ struct stream {
 	struct sc_copy *copy;
 	struct sc_engine *engine;
 	unsigned index;
-	struct slot *slots; /* copy->depth of them, owned */
-	struct slot **idle; /* those not in flight, owned */
+	struct sc_copy_checker *checker; /* owned */
+	struct slot *slots;		 /* copy->depth of them, owned */
+	struct slot **idle;		 /* those not in flight, owned */
 	unsigned n_idle;
 	/* The file read last stays open: chunks of a file come in a row. */
 	uint32_t open_index;
@@ -69,8 +70,8 @@ static int complete(struct stream *st, struct slot *slot, struct sc_err *err)
 			" bytes at %" PRIu64 ", expected %u",
 			file->path, slot->io.res, slot->io.off, slot->len);
 	if (file->kind == SC_FILE_PAGES &&
-	    sc_copy_check(st->copy, file, slot->io.fd, slot->io.off, slot->buf,
-			  slot->len, err) < 0)
+	    sc_copy_check(st->checker, file, slot->io.fd, slot->io.off,
+			  slot->buf, slot->len, err) < 0)
 		return -1;
 	sc_digest(slot->buf, slot->len, chunk.digest);
 	if (sc_is_zero(slot->buf, slot->len))
@@ -156,6 +157,7 @@ static int stream_buffers(struct stream *st, struct sc_err *err)
 {
 	unsigned depth = st->copy->depth;
 
+	st->checker = sc_copy_checker_new(st->copy);
 	st->slots = calloc(depth, sizeof(*st->slots));
 	st->idle = calloc(depth, sizeof(struct slot *));
 	for (unsigned i = 0; st->slots && st->idle && i < depth; i++) {
@@ -166,7 +168,7 @@ static int stream_buffers(struct stream *st, struct sc_err *err)
 		}
 		st->idle[st->n_idle++] = &st->slots[i];
 	}
-	if (st->n_idle == depth)
+	if (st->n_idle == depth && st->checker)
 		return 0;
 	return sc_err_set(err, SC_ER_INTERNAL_ERROR,
 			  "out of memory for %u stream buffers of %u bytes",
@@ -179,6 +181,7 @@ static void free_buffers(struct stream *st)
 		free(st->slots[i].buf);
 	free(st->slots);
 	free(st->idle);
+	sc_copy_checker_free(st->checker);
 }
 
 int sc_copy_stream(struct sc_copy *copy, struct sc_engine *engine,

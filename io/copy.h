@@ -10,6 +10,7 @@
 #ifndef SC_COPY_H
 #define SC_COPY_H
 
+#include "io/dblwr.h"
 #include "io/engine.h"
 #include "io/filelist.h"
 #include "io/image.h"
@@ -25,11 +26,22 @@ struct sc_copy {
 	unsigned depth; /* chunks in flight per stream, 1..SC_COPY_MAX_DEPTH */
 	struct sc_rate *data_rate;    /* reads; NULL = no limit */
 	struct sc_rate *network_rate; /* what the sink gets; NULL = no limit */
+	const struct sc_dblwr *dblwr; /* of an atomic image; NULL = none */
+	/*
+	 * Finds the key of a tablespace that was encrypted after the files were
+	 * listed. spec, page0 (spec->physical_size bytes): its page 0 now.
+	 * Returns 0 with *ret, or -1: not known. Any stream's thread. NULL =
+	 * there are no keys.
+	 */
+	int (*find_key)(void *ctx, const struct sc_page_spec *spec,
+			const void *page0, struct sc_space_key *ret);
+	void *find_key_ctx;
 	atomic_uint_fast64_t next_chunk;
 	atomic_uint_fast64_t bytes_read;
 	atomic_uint_fast64_t pages_checked;
 	atomic_uint_fast64_t pages_reread;    /* torn when first read */
-	atomic_uint_fast64_t pages_unchecked; /* page-compressed */
+	atomic_uint_fast64_t pages_repaired;  /* from the doublewrite files */
+	atomic_uint_fast64_t pages_unchecked; /* see sc_page_check() */
 	atomic_bool stop; /* set by anyone: streams return soon with err set */
 };
 

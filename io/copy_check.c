@@ -2,10 +2,10 @@
 /* The check of a chunk's pages; see copy_check.h. */
 #include "io/copy_check.h"
 
-#include "io/base/cleanup.h"
 #include "io/base/clock.h"
 #include "io/base/fdio.h"
 #include "io/base/num.h"
+#include "io/page_open.h"
 
 #include <inttypes.h>
 #include <stdlib.h>
@@ -19,14 +19,53 @@
 #define REREAD_TRIES 100
 #define REREAD_WAIT_MS 10
 
-/* A chunk that is being checked. */
-struct check {
+struct sc_copy_checker {
 	struct sc_copy *copy;
+	struct sc_page_opener *opener;
+	uint8_t *page; /* SC_PAGE_SIZE_MAX bytes for direct reads */
+	/* Of the file checked last: its spec, which is read again when pages
+	 * contradict it, and the key of that. */
+	const struct sc_file *file;
+	struct sc_page_spec spec;
+	struct sc_space_key key;
+};
+
+/* A chunk that is being checked. */
+struct chunk {
+	struct sc_copy_checker *checker;
 	const struct sc_file *file;
 	int fd;
 	uint64_t off; /* of the chunk in the file */
 	char *data;
+	uint64_t unchecked; /* pages */
 };
+
+struct sc_copy_checker *sc_copy_checker_new(struct sc_copy *copy)
+{
+	struct sc_copy_checker *ck = calloc(1, sizeof(*ck));
+	void *page = NULL;
+
+	if (!ck)
+		return NULL;
+	ck->copy = copy;
+	ck->opener = sc_page_opener_new();
+	if (posix_memalign(&page, SC_COPY_ALIGN, SC_PAGE_SIZE_MAX) == 0)
+		ck->page = page;
+	if (ck->opener && ck->page)
+		return ck;
+	sc_copy_checker_free(ck);
+	return NULL;
+}
+
+void sc_copy_checker_free(struct sc_copy_checker *checker)
+{
+	if (!checker)
+		return;
+	sc_page_opener_free(checker->opener);
+	free(checker->page);
+	explicit_bzero(checker, sizeof(*checker));
+	free(checker);
+}
 
 int sc_copy_read_failed(const struct sc_file *file, uint64_t off, int sys_errno,
 			struct sc_err *err)
@@ -40,67 +79,206 @@ int sc_copy_stopped(struct sc_err *err)
 	return sc_err_set(err, SC_ER_QUERY_INTERRUPTED, "copy stopped");
 }
 
-/* Read one page again until it is whole. */
-static int reread_page(const struct check *c, uint32_t at, struct sc_err *err)
+static uint32_t page_no_at(const struct chunk *c, uint32_t at)
 {
-	uint32_t size = c->file->spec.physical_size;
+	const struct sc_page_spec *spec = &c->checker->spec;
+
+	return spec->first_page +
+	       (uint32_t)((c->off + at) / spec->physical_size);
+}
+
+static int is_wrong(const struct chunk *c, uint32_t at, const void *p,
+		    enum sc_page_verdict v, struct sc_err *err)
+{
+	const char *path = c->file->path;
+	uint32_t no = page_no_at(c, at);
 	uint64_t off = c->off + at;
-	CLEANUP_FREE void *page = NULL;
 
-	if (posix_memalign(&page, SC_COPY_ALIGN, SC_MAX(size, SC_COPY_ALIGN)))
-		return sc_err_set(err, SC_ER_INTERNAL_ERROR, "out of memory");
-	for (int i = 0; i < REREAD_TRIES && !c->copy->stop; i++) {
-		/* Direct reads want whole blocks: small pages come in a 4 KiB
-		 * block with their neighbours. */
-		uint64_t from = sc_align_down(off, SC_COPY_ALIGN);
-		uint32_t len = SC_MAX(size, SC_COPY_ALIGN);
-		ssize_t n = sc_pread_full(c->fd, page, len, from);
-		const char *p = (char *)page + (off - from);
+	if (v == SC_PAGE_MISPLACED)
+		return sc_err_set(
+			err, SC_ER_INTERNAL_ERROR,
+			"page %u of %s (byte %" PRIu64
+			") is not that page but page %u of tablespace %u, expected tablespace %u; HINT: check the donor with innochecksum and CHECK TABLE; nothing was cloned",
+			no, path, off, sc_page_no(p), sc_page_space(p),
+			c->checker->spec.space_id);
+	if (v == SC_PAGE_ENCRYPTED)
+		return sc_err_set(
+			err, SC_ER_INTERNAL_ERROR,
+			"page %u of %s is encrypted and its key is not known, so that it cannot be checked; HINT: see that the donor's keyring is loaded",
+			no, path);
+	return sc_err_set(
+		err, SC_ER_INTERNAL_ERROR,
+		"page %u of %s is corrupted (checksum mismatch, byte %" PRIu64
+		"); HINT: check the donor with innochecksum and CHECK TABLE; nothing was cloned",
+		no, path, off);
+}
 
-		if (n < 0)
-			return sc_copy_read_failed(c->file, off, (int)-n, err);
-		if ((uint64_t)n >= off - from + size &&
-		    sc_page_check(&c->file->spec, p) != SC_PAGE_BAD) {
+/* Read a page into the checker's memory. *ret: the page, NULL when the file
+ * ends before. */
+static int read_page(const struct chunk *c, uint64_t off, uint32_t size,
+		     const uint8_t **ret, struct sc_err *err)
+{
+	/* Direct reads want whole blocks: small pages come in a 4 KiB block
+	 * with their neighbours. */
+	uint64_t from = sc_align_down(off, SC_COPY_ALIGN);
+	ssize_t n = sc_pread_full(c->fd, c->checker->page,
+				  SC_MAX(size, SC_COPY_ALIGN), from);
+
+	if (n < 0)
+		return sc_copy_read_failed(c->file, off, (int)-n, err);
+	*ret = (uint64_t)n >= off - from + size
+		       ? c->checker->page + (off - from)
+		       : NULL;
+	return 0;
+}
+
+/*
+ * Read page 0 again: the file may be encrypted since it was listed, or have
+ * been replaced by another of that name. A page 0 that is not sound changes
+ * nothing. Returns 1 when the pages' size is another one than before.
+ */
+static int refresh_spec(const struct chunk *c, struct sc_err *err)
+{
+	struct sc_copy_checker *ck = c->checker;
+	struct sc_err ignored = SC_ERR_INIT;
+	struct sc_page_spec now;
+	const uint8_t *page0;
+	uint32_t size_before = ck->spec.physical_size;
+
+	if (ck->spec.first_page)
+		return 0; /* has no page 0 */
+	if (read_page(c, 0, SC_COPY_ALIGN, &page0, err) < 0)
+		return -1;
+	if (!page0 || sc_page_spec_read(page0, SC_COPY_ALIGN, &now, &ignored))
+		return 0;
+	if (read_page(c, 0, now.physical_size, &page0, err) < 0)
+		return -1;
+	if (!page0 || sc_page_check(&now, page0, NULL) != SC_PAGE_OK ||
+	    sc_page_spec_read(page0, now.physical_size, &now, &ignored))
+		return 0;
+	if (now.space_id == ck->spec.space_id && now.flags == ck->spec.flags)
+		return 0;
+	if (now.encrypted && ck->copy->find_key &&
+	    ck->copy->find_key(ck->copy->find_key_ctx, &now, page0, &ck->key) ==
+		    0)
+		now.key = &ck->key;
+	ck->spec = now;
+	return now.physical_size != size_before;
+}
+
+/* Read one page of a running file again until it is whole. Returns 1 when the
+ * whole chunk is to be checked once more. */
+static int reread_page(struct chunk *c, uint32_t at, struct sc_err *err)
+{
+	struct sc_copy_checker *ck = c->checker;
+	enum sc_page_verdict v = SC_PAGE_BAD;
+	uint32_t size = ck->spec.physical_size;
+	const uint8_t *p;
+
+	for (int i = 0; i < REREAD_TRIES && !ck->copy->stop; i++) {
+		int rc = refresh_spec(c, err);
+
+		if (rc)
+			return rc;
+		if (read_page(c, c->off + at, size, &p, err) < 0)
+			return -1;
+		if (p) {
 			memcpy(c->data + at, p, size);
-			c->copy->pages_reread++;
+			v = sc_page_check_at(&ck->spec, p, page_no_at(c, at),
+					     ck->opener);
+		}
+		if (p && v < SC_PAGE_ENCRYPTED) {
+			c->unchecked += v == SC_PAGE_UNCHECKED;
+			ck->copy->pages_reread++;
 			return 0;
 		}
 		sc_sleep_ms(REREAD_WAIT_MS);
 	}
-	if (c->copy->stop)
-		return sc_copy_stopped(err);
-	return sc_err_set(
-		err, SC_ER_INTERNAL_ERROR,
-		"page %" PRIu64
-		" of %s is corrupted (checksum mismatch, byte %" PRIu64
-		"); HINT: check the donor with innochecksum and CHECK TABLE; nothing was cloned",
-		off / size, c->file->path, off);
+	return ck->copy->stop ? sc_copy_stopped(err)
+			      : is_wrong(c, at, c->data + at, v, err);
 }
 
-/* Check every page of a chunk that was read. */
-int sc_copy_check(struct sc_copy *copy, const struct sc_file *file, int fd,
-		  uint64_t off, void *data, uint32_t len, struct sc_err *err)
+/* Put the doublewrite file's copy in the place of a page of an atomic image. */
+static int repair_page(struct chunk *c, uint32_t at, struct sc_err *err)
 {
-	const struct check check = { copy, file, fd, off, data };
-	uint32_t size = file->spec.physical_size;
-	uint64_t unchecked = 0;
-	uint32_t at;
+	struct sc_copy_checker *ck = c->checker;
+	enum sc_dblwr_result result = SC_DBLWR_NONE;
+	uint32_t no = page_no_at(c, at);
 
-	for (at = 0; at + size <= len; at += size) {
-		enum sc_page_verdict v =
-			sc_page_check(&file->spec, check.data + at);
-
-		if (v == SC_PAGE_BAD && reread_page(&check, at, err) < 0)
-			return -1;
-		unchecked += v == SC_PAGE_UNCHECKED;
-		if (v == SC_PAGE_ENCRYPTED)
-			return sc_err_set(
-				err, SC_ER_INTERNAL_ERROR,
-				"page %" PRIu64
-				" of %s is encrypted, which this release cannot clone",
-				(off + at) / size, file->path);
+	if (ck->copy->dblwr &&
+	    sc_dblwr_repair(ck->copy->dblwr, &ck->spec, no, ck->opener,
+			    c->data + at, &result, err) < 0)
+		return sc_err_context(err, "page %u of %s is torn", no,
+				      c->file->path);
+	if (result == SC_DBLWR_REPAIRED) {
+		ck->copy->pages_repaired++;
+		return 0;
 	}
-	copy->pages_checked += len / size - unchecked;
-	copy->pages_unchecked += unchecked;
+	return sc_err_set(
+		err, SC_ER_INTERNAL_ERROR,
+		"page %u of %s is corrupted (checksum mismatch, byte %" PRIu64
+		"), and the doublewrite files %s; HINT: check the donor with innochecksum and CHECK TABLE; nothing was cloned",
+		no, c->file->path, c->off + at, sc_dblwr_result_text(result));
+}
+
+/* A page that did not pass. 0 when it is right now, 1: check the chunk anew. */
+static int look_again(struct chunk *c, uint32_t at, enum sc_page_verdict v,
+		      struct sc_err *err)
+{
+	if (!c->checker->copy->image->atomic)
+		return reread_page(c, at, err);
+	if (v == SC_PAGE_BAD)
+		return repair_page(c, at, err);
+	if (v == SC_PAGE_MISPLACED)
+		return is_wrong(c, at, c->data + at, v, err);
+	/* Encrypted, no key: if it is torn, recovery repairs it with the
+	 * doublewrite files that go with an atomic image. */
+	c->unchecked++;
 	return 0;
+}
+
+/* Returns 1 when the size of the pages turned out to be another one. */
+static int check_pages(struct chunk *c, uint32_t len, struct sc_err *err)
+{
+	struct sc_copy_checker *ck = c->checker;
+	uint32_t size = ck->spec.physical_size, at;
+
+	c->unchecked = 0;
+	for (at = 0; at + size <= len; at += size) {
+		enum sc_page_verdict v = sc_page_check_at(
+			&ck->spec, c->data + at, page_no_at(c, at), ck->opener);
+		int rc = 0;
+
+		if (v >= SC_PAGE_ENCRYPTED)
+			rc = look_again(c, at, v, err);
+		else
+			c->unchecked += v == SC_PAGE_UNCHECKED;
+		if (rc)
+			return rc;
+	}
+	memset(c->data + at, 0, len - at);
+	ck->copy->pages_checked += len / size - c->unchecked;
+	ck->copy->pages_unchecked += c->unchecked;
+	return 0;
+}
+
+int sc_copy_check(struct sc_copy_checker *checker, const struct sc_file *file,
+		  int fd, uint64_t off, void *data, uint32_t len,
+		  struct sc_err *err)
+{
+	struct chunk chunk = { .checker = checker,
+			       .file = file,
+			       .fd = fd,
+			       .off = off,
+			       .data = data };
+	int rc;
+
+	if (checker->file != file) {
+		checker->file = file;
+		checker->spec = file->spec;
+	}
+	do {
+		rc = check_pages(&chunk, len, err);
+	} while (rc > 0 && !checker->copy->stop);
+	return rc > 0 ? sc_copy_stopped(err) : rc;
 }

@@ -216,6 +216,13 @@ static int scan_dir(struct scan *sc, int at, const char *prefix, int depth)
 	return errno ? scan_failed(sc, errno, *prefix ? prefix : ".") : 0;
 }
 
+/* Pages of the system tablespace are numbered on through its files. */
+static void next_spec(const struct sc_file *file, struct sc_page_spec *ret)
+{
+	*ret = file->spec;
+	ret->first_page += (uint32_t)(file->size / ret->physical_size);
+}
+
 /* The files of the system tablespace: "ibdata1:12M;ibdata2:10M:autoextend".
  * Source: storage/innobase/fsp/fsp0sysspace.cc, SysTablespace::parse_params. */
 static int scan_system(struct scan *sc, const char *data_file_path)
@@ -242,7 +249,7 @@ static int scan_system(struct scan *sc, const char *data_file_path)
 		if (add_file(sc, name, SC_FILE_PAGES, first ? NULL : &spec) < 0)
 			return -1;
 		sc->n_system = sc->list->n;
-		spec = sc->list->files[sc->list->n - 1].spec;
+		next_spec(&sc->list->files[sc->list->n - 1], &spec);
 		first = false;
 		p += strcspn(p, ";");
 		p += *p == ';';

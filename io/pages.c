@@ -8,6 +8,7 @@
 
 #include "io/crc32c.h"
 #include "io/page_legacy.h"
+#include "io/page_open.h"
 
 /* Offsets in a page. Source: storage/innobase/include/fil0types.h. */
 enum {
@@ -42,10 +43,6 @@ enum {
 	PAGE_SIZE_ORIG = 16384,
 };
 
-/* UNIV_PAGE_SIZE_MIN, and the control data of page compression version 2.
- * Source: os/file.cc, Compression::deserialize(). */
-enum { LOGICAL_MIN = 4096, COMPRESSION_VERSION_MAX = 2, ALGORITHM_MAX = 2 };
-
 bool sc_is_zero(const void *p, size_t len)
 {
 	const uint8_t *s = p;
@@ -69,6 +66,7 @@ const char *sc_page_verdict_name(enum sc_page_verdict verdict)
 		[SC_PAGE_UNCHECKED] = "unchecked",
 		[SC_PAGE_ENCRYPTED] = "encrypted",
 		[SC_PAGE_BAD] = "bad",
+		[SC_PAGE_MISPLACED] = "misplaced",
 	};
 
 	return (unsigned)verdict < SC_ARRAY_SIZE(names) ? names[verdict] : "?";
@@ -140,6 +138,7 @@ int sc_page_spec_read(const void *page0, size_t len, struct sc_page_spec *ret,
 				  space, flags);
 	spec_from_flags(ret, flags);
 	ret->space_id = space;
+	ret->first_page = 0;
 	if (ret->physical_size > ret->logical_size)
 		return sc_err_set(err, SC_ER_INTERNAL_ERROR,
 				  "page 0 of space %u is damaged: compressed "
@@ -195,43 +194,85 @@ static enum sc_page_verdict check_zip(const uint8_t *p, uint32_t size)
 	return sc_page_legacy_zip(p, size) ? SC_PAGE_OK : SC_PAGE_BAD;
 }
 
-/* Control data of a page-compressed page at 26: version, algorithm, original
- * type, original size, compressed size (fil0types.h, FIL_PAGE_VERSION ff.). */
-static enum sc_page_verdict check_compressed(const uint8_t *p, uint32_t size)
+static enum sc_page_verdict check_body(const struct sc_page_spec *spec,
+				       const uint8_t *p)
 {
-	uint32_t version = p[OFF_FLUSH_LSN], algorithm = p[OFF_FLUSH_LSN + 1];
-	uint32_t original = sc_load_be16(p + OFF_FLUSH_LSN + 4);
-	uint32_t compressed = sc_load_be16(p + OFF_FLUSH_LSN + 6);
+	return spec->compressed ? check_zip(p, spec->physical_size)
+				: check_plain(p, spec->physical_size);
+}
 
-	if (version < 1 || version > COMPRESSION_VERSION_MAX || algorithm < 1 ||
-	    algorithm > ALGORITHM_MAX)
+/* A page of types 14 to 17, whose checksum is that of the plain page. */
+static enum sc_page_verdict check_closed(const struct sc_page_spec *spec,
+					 const uint8_t *p,
+					 struct sc_page_opener *opener)
+{
+	bool encrypted = sc_page_type(p) != SC_PAGE_TYPE_COMPRESSED;
+	enum sc_page_verdict v;
+
+	if (encrypted && !spec->encrypted && !spec->key)
 		return SC_PAGE_BAD;
-	if (original < LOGICAL_MIN - OFF_DATA - TRAILER ||
-	    original > size - OFF_DATA)
-		return SC_PAGE_BAD;
-	if (!compressed || compressed > size - OFF_DATA)
-		return SC_PAGE_BAD;
-	return SC_PAGE_UNCHECKED;
+	if (opener) {
+		v = sc_page_open(opener, spec, p, &p);
+		return v == SC_PAGE_OK ? check_body(spec, p) : v;
+	}
+	if (encrypted)
+		return SC_PAGE_ENCRYPTED;
+	return sc_page_control_ok(spec, p) ? SC_PAGE_UNCHECKED : SC_PAGE_BAD;
 }
 
 enum sc_page_verdict sc_page_check(const struct sc_page_spec *spec,
-				   const void *page)
+				   const void *page,
+				   struct sc_page_opener *opener)
 {
 	const uint8_t *p = page;
+	uint16_t type = sc_page_type(p);
 
 	if (!sc_load_le64(p) && sc_is_zero(p, spec->physical_size))
 		return SC_PAGE_ZERO;
-	switch (sc_page_type(p)) {
-	case SC_PAGE_TYPE_ENCRYPTED:
-	case SC_PAGE_TYPE_COMPRESSED_AND_ENCRYPTED:
-	case SC_PAGE_TYPE_ENCRYPTED_RTREE:
-		return spec->encrypted ? SC_PAGE_ENCRYPTED : SC_PAGE_BAD;
-	case SC_PAGE_TYPE_COMPRESSED:
-		if (spec->compressed)
-			return SC_PAGE_BAD;
-		return check_compressed(p, spec->physical_size);
-	}
-	if (spec->compressed)
-		return check_zip(p, spec->physical_size);
-	return check_plain(p, spec->physical_size);
+	if (type >= SC_PAGE_TYPE_COMPRESSED &&
+	    type <= SC_PAGE_TYPE_ENCRYPTED_RTREE)
+		return check_closed(spec, p, opener);
+	return check_body(spec, p);
+}
+
+/* Pages of an extent. Source: FSP_EXTENT_SIZE in fsp0types.h. */
+static uint32_t extent_pages(uint32_t page_size)
+{
+	return SC_MAX(64u, 1048576 / page_size);
+}
+
+/* Source: create_v1() in buf0dblwr.cc: the two extents after the first. */
+static bool in_old_doublewrite(const struct sc_page_spec *spec,
+			       uint32_t page_no)
+{
+	uint32_t n = extent_pages(spec->logical_size);
+
+	return page_no >= n && page_no < 3 * n;
+}
+
+static bool in_place(const struct sc_page_spec *spec, const void *page,
+		     uint32_t page_no)
+{
+	uint32_t no = sc_page_no(page), space = sc_page_space(page);
+
+	if (no == page_no && space == spec->space_id)
+		return true;
+	if (no == 0 && space == 0)
+		return true;
+	return no == page_no && spec->space_id == 0;
+}
+
+enum sc_page_verdict sc_page_check_at(const struct sc_page_spec *spec,
+				      const void *page, uint32_t page_no,
+				      struct sc_page_opener *opener)
+{
+	enum sc_page_verdict v = sc_page_check(spec, page, opener);
+
+	if (v == SC_PAGE_ZERO)
+		return v;
+	if (spec->space_id == 0 && in_old_doublewrite(spec, page_no))
+		return v == SC_PAGE_BAD ? SC_PAGE_UNCHECKED : v;
+	if (v != SC_PAGE_BAD && !in_place(spec, page, page_no))
+		return SC_PAGE_MISPLACED;
+	return v;
 }

@@ -1,15 +1,15 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
  * InnoDB data pages as they lie in tablespace files: page size from page 0,
- * and the check of one page by the server's own rules (buf/checksum.cc). A
- * page that passes was written completely and not damaged since; whether it is
- * the right page (number, space id) is for the caller to judge. No state, no
- * allocation: any thread.
+ * and the check of one page by the server's own rules (buf/checksum.cc): it was
+ * written completely, not damaged since, and is the page that belongs there.
+ * No state, no allocation: any thread (a struct sc_page_opener belongs to one).
  *
  * What the checksums do not cover (a flipped bit there is not found here):
- * bytes 26-37 of a plain page (flush LSN and space id; the first also holds
- * R-tree sequence numbers), the LSN and bytes 26-33 of a KEY_BLOCK_SIZE page,
- * and everything but the header of page-compressed and encrypted pages.
+ * bytes 26-33 of a plain page (flush LSN or R-tree sequence number), the LSN
+ * and bytes 26-33 of a KEY_BLOCK_SIZE page, and what lies behind the
+ * compressed data of a page-compressed page. The space id (34-37) is compared
+ * with that of page 0.
  */
 #ifndef SC_IO_PAGES_H
 #define SC_IO_PAGES_H
@@ -51,7 +51,10 @@ struct sc_page_spec {
 	bool compressed;	/* ROW_FORMAT=COMPRESSED (KEY_BLOCK_SIZE) */
 	bool encrypted;		/* pages may be encrypted */
 	uint32_t space_id;
-	uint32_t flags;			/* FSP flags as stored */
+	uint32_t flags; /* FSP flags as stored */
+	/* Number of the file's first page: not 0 in the second and further
+	 * files of the system tablespace. Set by the caller, as is the key. */
+	uint32_t first_page;
 	const struct sc_space_key *key; /* borrowed; NULL: not known */
 };
 
@@ -69,23 +72,44 @@ int sc_page_spec_read(const void *page0, size_t len, struct sc_page_spec *ret,
 enum sc_page_verdict {
 	SC_PAGE_OK,
 	SC_PAGE_ZERO,	   /* all zero bytes: never written, may be a hole */
-	SC_PAGE_UNCHECKED, /* page-compressed (type 14): header plausible */
-	SC_PAGE_ENCRYPTED, /* types 15-17: checksum is of the plain text */
+	SC_PAGE_UNCHECKED, /* not to be verified: see sc_page_check() */
+	SC_PAGE_ENCRYPTED, /* types 15-17, and the key is not known */
 	SC_PAGE_BAD,	   /* torn or damaged */
+	SC_PAGE_MISPLACED, /* whole, but another page than belongs here */
 };
 
+struct sc_page_opener; /* io/page_open.h */
+
 /*
- * Check one page. page: spec->physical_size bytes, any alignment.
+ * Check one page's bytes. page: spec->physical_size bytes, any alignment.
+ * opener: decrypts and decompresses pages of types 14-17; the caller's own,
+ * NULL: these are looked at superficially and UNCHECKED or ENCRYPTED.
  * Plain pages: the low word of the LSN twice, and the crc32 checksum, twice;
  * the older algorithms "none" and "innodb" and the crc32 of big-endian
  * machines are accepted as the server accepts them with its default setting.
+ * UNCHECKED with an opener: compressed and encrypted by MySQL 5.7.
  * BAD also means an encrypted or page-compressed type where the spec has no
  * such pages (one flipped bit makes them): on a running server read the spec
  * again before believing it, ALTER TABLE may have switched encryption on.
- * Source: BlockReporter::is_corrupted() in buf/checksum.cc.
+ * Source: BlockReporter::is_corrupted() in buf/checksum.cc; pages are decrypted
+ * and decompressed before: os_file_io_complete() in os0file.cc.
  */
 enum sc_page_verdict sc_page_check(const struct sc_page_spec *spec,
-				   const void *page);
+				   const void *page,
+				   struct sc_page_opener *opener);
+
+/*
+ * The same, and that it is page number page_no of the spec's tablespace; else
+ * MISPLACED. As the server judges: a page that says it is page 0 of space 0 is
+ * taken for one that was never initialised; the space id is not compared in
+ * the system tablespace (id 0). The two extents there that were the
+ * doublewrite buffer before 8.0.20 hold copies of other pages, or halves of
+ * them: what is not sound there is UNCHECKED.
+ * Source: buf_page_io_complete() in buf0buf.cc, dblwr::v1::is_inside().
+ */
+enum sc_page_verdict sc_page_check_at(const struct sc_page_spec *spec,
+				      const void *page, uint32_t page_no,
+				      struct sc_page_opener *opener);
 
 /* "ok", "zero", ... for messages. */
 const char *sc_page_verdict_name(enum sc_page_verdict verdict);

@@ -197,13 +197,13 @@ static int read_sound(int fd, uint8_t *buf, size_t len, uint64_t off,
 {
 	for (size_t at = 0; at + spec->physical_size <= len;
 	     at += spec->physical_size) {
-		enum sc_page_verdict v = sc_page_check(spec, buf + at);
+		enum sc_page_verdict v = sc_page_check(spec, buf + at, NULL);
 
 		for (int i = 0; v == SC_PAGE_BAD && i < REREADS; i++) {
 			counts->rereads++;
 			sc_pread_full(fd, buf + at, spec->physical_size,
 				      off + at);
-			v = sc_page_check(spec, buf + at);
+			v = sc_page_check(spec, buf + at, NULL);
 		}
 		counts->verdict[v]++;
 		if (v == SC_PAGE_BAD)

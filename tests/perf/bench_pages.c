@@ -43,7 +43,8 @@ static void work_check(const uint8_t *buf, size_t len)
 				     .logical_size = 16384 };
 
 	for (size_t at = 0; at < len; at += 16384)
-		sum += sc_page_check(&spec, buf + at);
+		sum += sc_page_check_at(&spec, buf + at, (uint32_t)(at / 16384),
+					NULL);
 }
 
 static void make_pages(uint8_t *buf, size_t len)

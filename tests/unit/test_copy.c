@@ -53,7 +53,8 @@ static void add_file(const char *path, enum sc_file_kind kind,
 
 static void add_pages(const char *path, uint32_t flags, uint32_t n_pages)
 {
-	struct sc_page_spec spec = fx_spec(flags, (uint32_t)list.n);
+	/* Not the system tablespace, whose rules are others. */
+	struct sc_page_spec spec = fx_spec(flags, (uint32_t)list.n + 1);
 
 	add_file(path, SC_FILE_PAGES, &spec, fx_pages(&spec, n_pages, 5000),
 		 (size_t)n_pages * spec.physical_size);
@@ -392,6 +393,8 @@ static void sizes_that_are_no_multiple(void **state)
 
 		add_file("db/t.ibd", SC_FILE_PAGES, &spec, bytes,
 			 65 * 16384 + extra[i]);
+		/* A part of a page is not passed on. */
+		memset(bytes + 65 * 16384, 0, extra[i]);
 		if (copy_one(sc_engine_sync_new()) < 0)
 			fail_msg("%zu: %s", extra[i], err.msg);
 		expect_everything_once();
@@ -597,23 +600,6 @@ static void encrypted_page(void **state)
 		      "page 2 of db/t.ibd is encrypted");
 }
 
-static void compressed_pages_are_counted_apart(void **state)
-{
-	struct sc_page_spec spec = fx_spec(FX_FLAGS_PLAIN, 3);
-	uint8_t *bytes = fx_pages(&spec, 3, 1), *page = bytes + 2 * 16384;
-
-	(void)state;
-	sc_store_be16(page + 24, SC_PAGE_TYPE_COMPRESSED);
-	page[26] = 2;
-	page[27] = 1;
-	sc_store_be16(page + 30, 16384 - 38);
-	sc_store_be16(page + 32, 500);
-	add_file("db/t.ibd", SC_FILE_PAGES, &spec, bytes, 3 * 16384);
-	assert_int_equal(copy_one(sc_engine_sync_new()), 0);
-	assert_true(copy.pages_checked == 2);
-	assert_true(copy.pages_unchecked == 1);
-}
-
 #define TEST(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
 
 int main(void)
@@ -633,7 +619,6 @@ int main(void)
 		TEST(stopped_while_a_page_is_bad),
 		TEST(sink_that_fails),
 		TEST(encrypted_page),
-		TEST(compressed_pages_are_counted_apart),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -159,11 +159,12 @@ static void sound_pages(void **state)
 		struct sc_page_spec spec = make_spec(&size_cases[i]);
 
 		make_page(&spec);
-		assert_int_equal(sc_page_check(&spec, page), SC_PAGE_OK);
+		assert_int_equal(sc_page_check(&spec, page, NULL), SC_PAGE_OK);
 		assert_int_equal(sc_page_lsn(page), 0x123456789);
 		assert_int_equal(sc_page_type(page), 17855);
 		memset(page, 0, sizeof(page));
-		assert_int_equal(sc_page_check(&spec, page), SC_PAGE_ZERO);
+		assert_int_equal(sc_page_check(&spec, page, NULL),
+				 SC_PAGE_ZERO);
 	}
 }
 
@@ -183,7 +184,7 @@ static void flip_bits(const struct sc_page_spec *spec, uint32_t step)
 			covered(spec, bit / 8) ? SC_PAGE_BAD : SC_PAGE_OK;
 
 		page[bit / 8] ^= (uint8_t)(1 << bit % 8);
-		if (sc_page_check(spec, page) != want)
+		if (sc_page_check(spec, page, NULL) != want)
 			fail_msg("flags 0x%x byte %u bit %u", spec->flags,
 				 bit / 8, bit % 8);
 		page[bit / 8] ^= (uint8_t)(1 << bit % 8);
@@ -218,7 +219,7 @@ static void almost_zero(void **state)
 			i >= 26 && i < 34 ? SC_PAGE_OK : SC_PAGE_BAD;
 
 		page[i] = 1;
-		assert_int_equal(sc_page_check(&spec, page), want);
+		assert_int_equal(sc_page_check(&spec, page, NULL), want);
 		page[i] = 0;
 	}
 }
@@ -238,7 +239,7 @@ static void torn_page(void **state)
 		sc_store_be64(page + 16, 0x0000000123999999);
 		seal_plain(16384);
 		memcpy(page + cut, old + cut, 16384 - cut);
-		assert_int_equal(sc_page_check(&spec, page), SC_PAGE_BAD);
+		assert_int_equal(sc_page_check(&spec, page, NULL), SC_PAGE_BAD);
 	}
 }
 
@@ -251,14 +252,14 @@ static void checksum_none(void **state)
 	fill(16384, 5);
 	seal_plain(16384);
 	sc_store_be32(page, 0xdeadbeef);
-	assert_int_equal(sc_page_check(&plain, page), SC_PAGE_BAD);
+	assert_int_equal(sc_page_check(&plain, page, NULL), SC_PAGE_BAD);
 	sc_store_be32(page + 16384 - 8, 0xdeadbeef);
-	assert_int_equal(sc_page_check(&plain, page), SC_PAGE_OK);
+	assert_int_equal(sc_page_check(&plain, page, NULL), SC_PAGE_OK);
 	page[16383] ^= 1;
-	assert_int_equal(sc_page_check(&plain, page), SC_PAGE_BAD);
+	assert_int_equal(sc_page_check(&plain, page, NULL), SC_PAGE_BAD);
 	fill(4096, 5);
 	sc_store_be32(page, 0xdeadbeef);
-	assert_int_equal(sc_page_check(&zip, page), SC_PAGE_OK);
+	assert_int_equal(sc_page_check(&zip, page, NULL), SC_PAGE_OK);
 }
 
 static uint32_t hash_innodb(const uint8_t *p, size_t len)
@@ -283,9 +284,9 @@ static void checksum_innodb(void **state)
 	sc_store_be32(page, hash_innodb(page + 4, 22) +
 				    hash_innodb(page + 38, 16384 - 46));
 	sc_store_be32(page + 16376, hash_innodb(page, 26));
-	assert_int_equal(sc_page_check(&spec, page), SC_PAGE_OK);
+	assert_int_equal(sc_page_check(&spec, page, NULL), SC_PAGE_OK);
 	page[9000] ^= 4;
-	assert_int_equal(sc_page_check(&spec, page), SC_PAGE_BAD);
+	assert_int_equal(sc_page_check(&spec, page, NULL), SC_PAGE_BAD);
 }
 
 static void checksum_zip_adler(void **state)
@@ -302,9 +303,9 @@ static void checksum_zip_adler(void **state)
 		b = (b + a) % 65521;
 	}
 	sc_store_be32(page, b << 16 | a);
-	assert_int_equal(sc_page_check(&spec, page), SC_PAGE_OK);
+	assert_int_equal(sc_page_check(&spec, page, NULL), SC_PAGE_OK);
 	page[100] ^= 4;
-	assert_int_equal(sc_page_check(&spec, page), SC_PAGE_BAD);
+	assert_int_equal(sc_page_check(&spec, page, NULL), SC_PAGE_BAD);
 }
 
 /* Eight-byte groups at aligned offsets are summed in reverse byte order. */
@@ -326,9 +327,9 @@ static void checksum_big_endian(void **state)
 	      sc_crc32c(0, turned + 38, 16384 - 46);
 	sc_store_be32(page, crc);
 	sc_store_be32(page + 16376, crc);
-	assert_int_equal(sc_page_check(&spec, page), SC_PAGE_OK);
+	assert_int_equal(sc_page_check(&spec, page, NULL), SC_PAGE_OK);
 	page[9000] ^= 4;
-	assert_int_equal(sc_page_check(&spec, page), SC_PAGE_BAD);
+	assert_int_equal(sc_page_check(&spec, page, NULL), SC_PAGE_BAD);
 }
 
 static void encrypted_types(void **state)
@@ -340,10 +341,11 @@ static void encrypted_types(void **state)
 		fill(16384, type);
 		sc_store_be16(page + 24, type);
 		spec.encrypted = true;
-		assert_int_equal(sc_page_check(&spec, page), SC_PAGE_ENCRYPTED);
+		assert_int_equal(sc_page_check(&spec, page, NULL),
+				 SC_PAGE_ENCRYPTED);
 		/* A flipped type in a plain tablespace is damage. */
 		spec.encrypted = false;
-		assert_int_equal(sc_page_check(&spec, page), SC_PAGE_BAD);
+		assert_int_equal(sc_page_check(&spec, page, NULL), SC_PAGE_BAD);
 	}
 }
 
@@ -376,7 +378,8 @@ static void page_compression(void **state)
 		page[27] = cases[i].algorithm;
 		sc_store_be16(page + 30, cases[i].original);
 		sc_store_be16(page + 32, cases[i].compressed);
-		assert_int_equal(sc_page_check(&spec, page), cases[i].want);
+		assert_int_equal(sc_page_check(&spec, page, NULL),
+				 cases[i].want);
 	}
 }
 
