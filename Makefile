@@ -99,7 +99,8 @@ $(B)/unit/%: $(B)/obj/tests/unit/%.o $(call obj,$(FIXTURE_SRC)) $(LIB)
 	$(Q)$(CC) $(LDFLAGS) -o $@ $^ $(PKG_LIBS) -lcmocka
 
 # This test sees, fails and kills at system calls (tests/unit/fs_wrap.h).
-FS_WRAPPED := openat syscall mkdirat renameat unlinkat write pwrite ftruncate fallocate fsync flock
+FS_WRAPPED := openat syscall mkdirat renameat unlinkat write pwrite ftruncate fallocate fsync flock \
+              sc_engine_open
 $(B)/unit/test_inplace_crash: LDFLAGS += $(addprefix -Wl$(comma)--wrap=,$(FS_WRAPPED))
 
 # A kernel without some of io_uring.

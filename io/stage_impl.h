@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
-/* Inside of the stage, shared by stage.c and stage_seal.c only. */
+/* Inside of the stage, shared by stage*.c only. */
 #ifndef SC_STAGE_IMPL_H
 #define SC_STAGE_IMPL_H
 
@@ -49,6 +49,11 @@ int stage_error(int sys_errno, const char *what, struct sc_err *err);
 /* stage_open.c: make a directory there, owned like it; its descriptor. */
 int stage_make_dir(struct sc_staged *stage, const char *name,
 		   struct sc_err *err);
+
+/* stage_sync.c: give every file its size at the seal (bytes, one per file of
+ * the list) and make it durable. */
+int stage_sync_files(struct sc_staged *stage, const uint64_t *sizes,
+		     struct sc_err *err);
 
 #define STAGE_NAME_CAP (SC_PATH_MAX + 16)
 

@@ -41,47 +41,6 @@ static int check_complete(struct sc_staged *stage, const struct sc_seal *seal,
 	return 0;
 }
 
-/* Give every file its size at the seal and make it durable. */
-static int finish_files(struct sc_staged *stage, const struct sc_seal *seal,
-			struct sc_err *err)
-{
-	for (size_t i = 0; i < stage->list->n; i++) {
-		const struct sc_file *file = &stage->list->files[i];
-		char name[STAGE_NAME_CAP];
-		CLEANUP_CLOSE int fd = sc_open_beneath(
-			stage->target, stage_name(stage, file->path, name),
-			O_WRONLY, 0);
-
-		if (fd < 0)
-			return sc_err_sys(err, SC_ER_INTERNAL_ERROR, -fd,
-					  "cannot open staged %s", file->path);
-		if (seal->sizes[i] < file->size)
-			return sc_err_set(
-				err, SC_ER_INTERNAL_ERROR,
-				"%s shrank from %" PRIu64 " to %" PRIu64
-				" bytes while it was cloned",
-				file->path, file->size, seal->sizes[i]);
-		if (seal->sizes[i] > file->size &&
-		    ftruncate(fd, (off_t)seal->sizes[i]) < 0)
-			return sc_err_sys(err, SC_ER_INTERNAL_ERROR, errno,
-					  "cannot extend %s", file->path);
-		if (fsync(fd) < 0)
-			return sc_err_sys(err, SC_ER_INTERNAL_ERROR, errno,
-					  "cannot fsync %s", file->path);
-	}
-	return 0;
-}
-
-int sc_stage_redo_key(struct sc_staged *stage, const struct sc_space_key *key,
-		      struct sc_err *err)
-{
-	if (!stage->redo)
-		return sc_frame_bad(err, "a redo key before the redo");
-	stage->redo_key.key = *key;
-	stage->have_redo_key = true;
-	return sc_redo_build_set_key(stage->redo, key, err);
-}
-
 static int finish_redo(struct sc_staged *stage, const struct sc_seal *seal,
 		       struct sc_err *err)
 {
@@ -186,7 +145,7 @@ int sc_stage_seal(struct sc_staged *stage, const struct sc_seal *seal,
 {
 	if (check_complete(stage, seal, err) < 0 ||
 	    finish_redo(stage, seal, err) < 0 ||
-	    finish_files(stage, seal, err) < 0)
+	    stage_sync_files(stage, seal->sizes, err) < 0)
 		return -1;
 	stage->end_text = end_text(stage, seal, err);
 	if (!stage->end_text || (!stage->in_place && write_end(stage, err) < 0))

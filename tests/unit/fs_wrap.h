@@ -4,7 +4,8 @@
  * a hook may end the process before any of them, let it fail, or note it.
  *
  * Only in a test that is linked with --wrap (FS_WRAPPED in the Makefile). There
- * fsync() does not reach the disk, whoever calls it. One thread.
+ * fsync() does not reach the disk, whoever calls it, and every engine is the
+ * one of plain system calls. One thread.
  */
 #ifndef SC_TESTS_FS_WRAP_H
 #define SC_TESTS_FS_WRAP_H
