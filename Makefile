@@ -32,13 +32,14 @@ CPPFLAGS += -D_GNU_SOURCE -I.
 CFLAGS  += -std=gnu11 $(OPT) $(WARN) -pthread -fvisibility=hidden -MMD -MP
 LDFLAGS += -pthread $(if $(SAN),-fsanitize=$(SAN))
 
-PKGS    := libcrypto liblz4 libssl libxxhash liburing zlib
+PKGS    := libcrypto liblz4 libssl libxxhash liburing libzstd zlib
 need     = $(if $(shell pkg-config --exists $(1) && echo y),,$(error $(1) is missing: run `make deps` (Debian package $(2))))
 ifeq ($(filter help clean deps uninstall demo bench check check-unit check-it check-san lint,$(MAKECMDGOALS)),)
 $(call need,liblz4,liblz4-dev)
 $(call need,libssl,libssl-dev)
 $(call need,libxxhash,libxxhash-dev)
 $(call need,liburing,liburing-dev)
+$(call need,libzstd,libzstd-dev)
 $(call need,zlib,zlib1g-dev)
 endif
 PKG_CFLAGS := $(shell pkg-config --cflags $(PKGS) 2>/dev/null)

@@ -176,7 +176,6 @@ struct sc_job *sc_donor_new(struct sc_session *session, struct sc_ctl_msg *msg,
 	sc_rate_init(&d->data_rate, d->start.data_bandwidth);
 	sc_rate_init(&d->network_rate, d->start.network_bandwidth);
 	d->copy.data_rate = &d->data_rate;
-	d->copy.network_rate = d->start.local ? NULL : &d->network_rate;
 	sc_job_init(&d->job, &donor_ops, session, d->start.job_id,
 		    d->start.local ? 2 : 0, d->start.peer);
 	return &d->job;

@@ -28,22 +28,26 @@
 static int run_stream(struct sc_job *job, unsigned stream, struct sc_err *err)
 {
 	struct donor *d = (struct donor *)job;
-	struct sc_engine *engine = sc_engine_sync_new();
-	int rc;
+	struct sc_slots slots;
+	int rc = sc_slots_init(&slots, d->start.buffer_size / SC_CHUNK_SIZE,
+			       NULL, err);
 
-	if (!engine)
-		return sc_err_set(err, SC_ER_INTERNAL_ERROR, "out of memory");
-	if (!d->start.local)
-		d->n_streams++;
-	rc = sc_copy_stream(&d->copy, engine, stream, err);
-	engine->ops->destroy(engine);
+	if (rc == 0) {
+		if (!d->start.local)
+			d->n_streams++;
+		rc = sc_copy_stream(&d->copy, &slots, stream, err);
+	}
+	sc_slots_free(&slots);
 	return rc;
 }
 
 static int step_image(struct donor *d, struct sc_err *err)
 {
-	return sc_provider_live.open(d->fds[SC_DONOR_FD_DATADIR], &d->image,
-				     err);
+	if (sc_provider_live.open(d->fds[SC_DONOR_FD_DATADIR], &d->image, err) <
+	    0)
+		return -1;
+	d->image->buffered = d->start.buffered;
+	return 0;
 }
 
 static int step_list(struct donor *d, struct sc_err *err)
@@ -63,6 +67,7 @@ static int open_local(struct donor *d, struct sc_err *err)
 		.name = d->start.target_name,
 		.page_size = d->start.page_size,
 		.streams = d->start.streams,
+		.local = true,
 	};
 
 	if (sc_stage_open(&params, &d->stage, err) < 0)
@@ -89,7 +94,13 @@ static int open_remote(struct donor *d, uint16_t *ret_port, struct sc_err *err)
 	pthread_mutex_lock(&d->lock);
 	d->server = server;
 	pthread_mutex_unlock(&d->lock);
-	d->sink = sc_sink_net_new(sc_data_server_conns(server));
+	d->sink = sc_sink_net_new(&(struct sc_sink_net_params){
+		.conns = sc_data_server_conns(server),
+		.streams = d->start.streams,
+		.compress = d->start.compress,
+		.rate = &d->network_rate,
+		.stop = &d->copy.stop,
+	});
 	return 0;
 }
 
@@ -105,7 +116,6 @@ static int step_sink(struct donor *d, struct sc_err *err)
 
 	d->copy.list = &d->list;
 	d->copy.image = d->image;
-	d->copy.depth = d->start.buffer_size / SC_CHUNK_SIZE;
 	if (d->start.local ? open_local(d, err) < 0
 			   : open_remote(d, &ready.port, err) < 0)
 		return -1;

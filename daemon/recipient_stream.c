@@ -6,11 +6,15 @@
 #include "io/base/cleanup.h"
 #include "io/base/clock.h"
 #include "io/base/log.h"
+#include "io/squeeze.h"
 
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+
+/* Chunks that are received or written at once, per stream. */
+#define RECEIVE_DEPTH 4
 
 static int say_hello(struct recipient *r, struct sc_conn *conn, unsigned stream,
 		     struct sc_err *err)
@@ -76,39 +80,124 @@ void recipient_wake_link(struct link *link, bool read_only)
 		shutdown(link->fd, SHUT_RDWR);
 }
 
-static int take_chunk(struct link *link, struct sc_frame *frame,
-		      const void *data, struct sc_err *err)
-{
-	struct sc_dec dec = sc_frame_body(frame);
-	bool zero = frame->flags & SC_FRAME_ZERO;
-	struct sc_chunk chunk;
+/* A stream that receives. */
+struct receiver {
+	struct link *link;
+	struct sc_slots slots;
+	struct sc_squeeze *squeeze;
+	struct sc_frame frame;
+};
 
-	if (sc_frame_get_chunk(&dec, &chunk) < 0 ||
-	    frame->data_len != (zero ? 0 : chunk.len))
+/* What the stage said of a slot: above 0, it is being written. */
+static int settle(struct receiver *rx, struct sc_slot *slot, int rc)
+{
+	if (rc > 0)
+		return 0;
+	sc_slot_give(&rx->slots, slot);
+	return rc;
+}
+
+/* Wait for one write and go on with its chunk, unless the stream has failed. */
+static int reap(struct receiver *rx, bool failed, struct sc_err *err)
+{
+	struct sc_engine *engine = rx->slots.engine;
+	struct sc_slot *slot = engine->ops->wait(engine)->user;
+	int rc = failed ? -1
+			: sc_stage_wrote(rx->link->r->stage, rx->link->stream,
+					 slot, err);
+
+	return settle(rx, slot, rc);
+}
+
+/* The logical bytes of a chunk whose frame came: data of the frame is in the
+ * slot, or compressed in the squeezer's buffer. */
+static int unpack_chunk(struct receiver *rx, struct sc_slot *slot,
+			struct sc_err *err)
+{
+	struct sc_dec dec = sc_frame_body(&rx->frame);
+	bool zstd = rx->frame.flags & SC_FRAME_ZSTD;
+	uint32_t len;
+
+	if (sc_frame_get_chunk(&dec, &slot->chunk) < 0)
 		return sc_frame_bad(err, "malformed CHUNK");
-	return sc_stage_chunk(link->r->stage, link->stream, &chunk,
-			      zero ? NULL : data, err);
+	len = sc_blockmap_bytes(&slot->chunk.map, slot->chunk.len);
+	if (zstd) {
+		if (!len || sc_unsqueeze(rx->squeeze, rx->frame.data_len,
+					 slot->buf, len, err) < 0)
+			return sc_frame_bad(err, "malformed CHUNK");
+	} else if (rx->frame.data_len != len) {
+		return sc_frame_bad(err, "malformed CHUNK");
+	}
+	sc_blockmap_unpack(&slot->chunk.map, slot->buf, slot->chunk.len);
+	return 0;
+}
+
+/* Where the data of a frame goes; decided by its header. */
+static void *chunk_place(const struct sc_frame *frame, void *arg)
+{
+	struct receiver *rx = arg;
+
+	return frame->flags & SC_FRAME_ZSTD
+		       ? sc_unsqueeze_buffer(rx->squeeze)
+		       : rx->slots.idle[rx->slots.n_idle - 1]->buf;
+}
+
+/* Receive one frame: 1 a chunk, 0 the end, -1. A slot is idle. */
+static int receive_one(struct receiver *rx, struct sc_err *err)
+{
+	struct sc_frame *frame = &rx->frame;
+	struct sc_slot *slot;
+	int rc;
+
+	/* The wait for the network begins with all writes on their way. */
+	rx->slots.engine->ops->flush(rx->slots.engine);
+	if (sc_frame_recv_into(rx->link->conn, frame, chunk_place, rx, err) < 0)
+		return -1;
+	rx->link->r->network +=
+		SC_FRAME_HEADER_SIZE + frame->body_len + frame->data_len;
+	if (frame->type == SC_FRAME_CHUNKS_END)
+		return 0;
+	if (frame->type != SC_FRAME_CHUNK)
+		return sc_frame_bad(err, "unexpected frame");
+	slot = sc_slot_take(&rx->slots);
+	rc = unpack_chunk(rx, slot, err);
+	if (rc == 0)
+		rc = sc_stage_chunk(rx->link->r->stage, rx->link->stream, slot,
+				    err);
+	return settle(rx, slot, rc) < 0 ? -1 : 1;
+}
+
+static int receive_all(struct receiver *rx, struct sc_err *err)
+{
+	int rc = 1;
+
+	while (rc > 0) {
+		if (!rx->slots.n_idle)
+			rc = reap(rx, false, err) < 0 ? -1 : 1;
+		else
+			rc = receive_one(rx, err);
+	}
+	while (rx->slots.n_idle < rx->slots.n)
+		rc |= reap(rx, rc < 0, err);
+	return rc;
 }
 
 static int receive_chunks(struct link *link, struct sc_err *err)
 {
-	CLEANUP_FRAME struct sc_frame frame = { 0 };
-	CLEANUP_FREE void *data = malloc(SC_FRAME_MAX_DATA);
+	struct receiver rx = { .link = link, .squeeze = sc_squeeze_new() };
+	struct sc_staged *stage = link->r->stage;
+	int rc = -1;
 
-	if (!data)
-		return sc_err_set(err, SC_ER_INTERNAL_ERROR, "out of memory");
-	for (;;) {
-		if (sc_frame_recv(link->conn, &frame, data, err) < 0)
-			return -1;
-		link->r->network +=
-			SC_FRAME_HEADER_SIZE + frame.body_len + frame.data_len;
-		if (frame.type == SC_FRAME_CHUNKS_END)
-			return 0;
-		if (frame.type != SC_FRAME_CHUNK)
-			return sc_frame_bad(err, "unexpected frame");
-		if (take_chunk(link, &frame, data, err) < 0)
-			return -1;
-	}
+	if (sc_slots_init(&rx.slots, RECEIVE_DEPTH, NULL, err) == 0 &&
+	    sc_stage_stream_open(stage, link->stream, &rx.slots, err) == 0)
+		rc = rx.squeeze ? receive_all(&rx, err)
+				: sc_err_set(err, SC_ER_INTERNAL_ERROR,
+					     "out of memory");
+	sc_stage_stream_close(stage, link->stream);
+	sc_slots_free(&rx.slots);
+	sc_squeeze_free(rx.squeeze);
+	sc_frame_free(&rx.frame);
+	return rc;
 }
 
 /* A broken connection is a symptom: the donor may be about to say on stream 0

@@ -7,6 +7,7 @@
 #include "daemon/sinks.h"
 
 #include "io/base/num.h"
+#include "io/squeeze.h"
 
 #include <stdlib.h>
 
@@ -15,12 +16,13 @@
 
 struct sink_net {
 	struct sc_sink base;
-	struct sc_conn **conns;
+	struct sc_sink_net_params params;
+	struct sc_squeeze *squeeze[]; /* per stream, NULL = no compression */
 };
 
 static struct sc_conn *conn_of(struct sc_sink *sink, unsigned stream)
 {
-	return ((struct sink_net *)sink)->conns[stream];
+	return ((struct sink_net *)sink)->params.conns[stream];
 }
 
 static int net_files(struct sc_sink *sink, const struct sc_filelist *list,
@@ -62,16 +64,46 @@ static int net_redo(struct sc_sink *sink, uint64_t lsn, const void *data,
 			     sizeof(body), data, len, err);
 }
 
-static int net_chunk(struct sc_sink *sink, unsigned stream,
-		     const struct sc_chunk *chunk, const void *data,
-		     struct sc_err *err)
+static int net_stream_open(struct sc_sink *sink, unsigned stream,
+			   struct sc_slots *slots, struct sc_err *err)
 {
-	uint8_t body[SC_CHUNK_BODY_SIZE];
+	struct sink_net *s = (struct sink_net *)sink;
 
-	sc_frame_put_chunk(body, chunk);
+	(void)slots;
+	if (!s->params.compress)
+		return 0;
+	s->squeeze[stream] = sc_squeeze_new();
+	if (s->squeeze[stream])
+		return 0;
+	return sc_err_set(err, SC_ER_INTERNAL_ERROR, "out of memory");
+}
+
+static void net_stream_close(struct sc_sink *sink, unsigned stream)
+{
+	struct sink_net *s = (struct sink_net *)sink;
+
+	sc_squeeze_free(s->squeeze[stream]);
+	s->squeeze[stream] = NULL;
+}
+
+static int net_chunk(struct sc_sink *sink, unsigned stream,
+		     struct sc_slot *slot, struct sc_err *err)
+{
+	struct sink_net *s = (struct sink_net *)sink;
+	struct sc_squeeze *squeeze = s->squeeze[stream];
+	uint8_t body[SC_CHUNK_BODY_SIZE];
+	const void *data = slot->buf;
+	size_t len =
+		sc_blockmap_pack(&slot->chunk.map, slot->buf, slot->chunk.len);
+	size_t n = len && squeeze ? sc_squeeze(squeeze, data, len, &data) : 0;
+
+	if (n)
+		len = n;
+	sc_rate_take(s->params.rate, len, s->params.stop);
+	sc_frame_put_chunk(body, &slot->chunk);
 	return sc_frame_send(conn_of(sink, stream), SC_FRAME_CHUNK,
-			     data ? 0 : SC_FRAME_ZERO, body, sizeof(body), data,
-			     data ? chunk->len : 0, err);
+			     n ? SC_FRAME_ZSTD : 0, body, sizeof(body), data,
+			     len, err);
 }
 
 static int net_chunks_end(struct sc_sink *sink, unsigned stream,
@@ -111,19 +143,22 @@ static const struct sc_sink_ops net_ops = {
 	.files = net_files,
 	.redo_begin = net_redo_begin,
 	.redo = net_redo,
+	.stream_open = net_stream_open,
+	.stream_close = net_stream_close,
 	.chunk = net_chunk,
 	.chunks_end = net_chunks_end,
 	.seal = net_seal,
 	.finish = net_finish,
 };
 
-struct sc_sink *sc_sink_net_new(struct sc_conn **conns)
+struct sc_sink *sc_sink_net_new(const struct sc_sink_net_params *params)
 {
-	struct sink_net *s = calloc(1, sizeof(*s));
+	struct sink_net *s = calloc(
+		1, sizeof(*s) + (params->streams + 1) * sizeof(s->squeeze[0]));
 
 	if (!s)
 		return NULL;
 	s->base.ops = &net_ops;
-	s->conns = conns;
+	s->params = *params;
 	return &s->base;
 }

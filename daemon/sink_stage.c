@@ -32,11 +32,27 @@ static int stage_redo(struct sc_sink *sink, uint64_t lsn, const void *data,
 	return sc_stage_redo(stage_of(sink), lsn, data, len, err);
 }
 
-static int stage_chunk(struct sc_sink *sink, unsigned stream,
-		       const struct sc_chunk *chunk, const void *data,
-		       struct sc_err *err)
+static int stage_stream_open(struct sc_sink *sink, unsigned stream,
+			     struct sc_slots *slots, struct sc_err *err)
 {
-	return sc_stage_chunk(stage_of(sink), stream, chunk, data, err);
+	return sc_stage_stream_open(stage_of(sink), stream, slots, err);
+}
+
+static void stage_stream_close(struct sc_sink *sink, unsigned stream)
+{
+	sc_stage_stream_close(stage_of(sink), stream);
+}
+
+static int stage_chunk(struct sc_sink *sink, unsigned stream,
+		       struct sc_slot *slot, struct sc_err *err)
+{
+	return sc_stage_chunk(stage_of(sink), stream, slot, err);
+}
+
+static int stage_wrote(struct sc_sink *sink, unsigned stream,
+		       struct sc_slot *slot, struct sc_err *err)
+{
+	return sc_stage_wrote(stage_of(sink), stream, slot, err);
 }
 
 static int stage_chunks_end(struct sc_sink *sink, unsigned stream,
@@ -63,7 +79,10 @@ static const struct sc_sink_ops stage_ops = {
 	.files = stage_files,
 	.redo_begin = stage_redo_begin,
 	.redo = stage_redo,
+	.stream_open = stage_stream_open,
+	.stream_close = stage_stream_close,
 	.chunk = stage_chunk,
+	.wrote = stage_wrote,
 	.chunks_end = stage_chunks_end,
 	.seal = stage_seal,
 	.finish = stage_finish,

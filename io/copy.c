@@ -4,105 +4,137 @@
 
 #include "io/base/cleanup.h"
 #include "io/base/num.h"
+#include "io/cache.h"
 #include "io/copy_check.h"
 
-#include <errno.h>
 #include <inttypes.h>
-#include <stdlib.h>
-#include <string.h>
 
-/* A chunk on its way. */
-struct slot {
-	struct sc_io io;
-	void *buf;
-	const struct sc_file *file;
-	uint32_t file_index;
-	uint32_t len; /* logical bytes */
-};
+/* Zeroes within a dense file are left out by extents of this many blocks, so
+ * that the copy is not torn into smaller ones. */
+#define DENSE_GROUP (64 * 1024 / SC_BLOCK_SIZE)
 
 struct stream {
 	struct sc_copy *copy;
-	struct sc_engine *engine;
+	struct sc_slots *slots;
 	unsigned index;
+	struct sc_openfiles files;
 	struct sc_copy_checker *checker; /* owned */
-	struct slot *slots;		 /* copy->depth of them, owned */
-	struct slot **idle;		 /* those not in flight, owned */
-	unsigned n_idle;
-	/* The file read last stays open: chunks of a file come in a row. */
-	uint32_t open_index;
-	int open_fd;
 };
 
-/* Open the file of the next chunk; nothing is in flight then. */
-static int switch_file(struct stream *st, uint32_t file_index,
-		       struct sc_err *err)
+static const struct sc_file *file_of(const struct stream *st,
+				     const struct sc_slot *slot)
 {
-	const struct sc_file *file = &st->copy->list->files[file_index];
-	int fd = st->copy->image->open_file(st->copy->image, file->path,
-					    file->kind == SC_FILE_PAGES);
-
-	if (fd < 0)
-		return sc_err_sys(err, SC_ER_INTERNAL_ERROR, -fd,
-				  "cannot open %s", file->path);
-	if (st->open_fd >= 0)
-		close(st->open_fd);
-	st->open_fd = fd;
-	st->open_index = file_index;
-	return 0;
+	return &st->copy->list->files[slot->chunk.file];
 }
 
-/* A chunk came back from the engine: check it and pass it on. */
-static int complete(struct stream *st, struct slot *slot, struct sc_err *err)
+static int open_for_read(void *arg, uint32_t index)
 {
-	struct sc_chunk chunk = { .file = slot->file_index,
-				  .len = slot->len,
-				  .off = slot->io.off };
-	const struct sc_file *file = slot->file;
-	const void *data = slot->buf;
+	const struct sc_copy *copy = arg;
+	const struct sc_file *file = &copy->list->files[index];
+
+	return copy->image->open_file(copy->image, file->path,
+				      file->kind == SC_FILE_PAGES);
+}
+
+/* The slot has nothing to do with its file any more. */
+static void leave_input(struct sc_slot *slot)
+{
+	if (slot->in && slot->drop_cache)
+		sc_cache_drop(slot->in->fd, slot->chunk.off, slot->chunk.len);
+	if (slot->in)
+		sc_openfile_put(slot->in);
+	slot->in = NULL;
+}
+
+/* What the sink said of a slot: above 0, it is on its way again. */
+static int settle(struct stream *st, struct sc_slot *slot, int rc)
+{
+	if (rc > 0)
+		return 0;
+	sc_slot_give(st->slots, slot);
+	return rc;
+}
+
+/* A chunk that was read and checked goes to the sink. */
+static int pass_on(struct stream *st, struct sc_slot *slot, struct sc_err *err)
+{
+	struct sc_sink *sink = st->copy->sink;
+
+	sc_digest(slot->buf, slot->chunk.len, slot->chunk.digest);
+	sc_blockmap_find(&slot->chunk.map, slot->buf, slot->chunk.len,
+			 file_of(st, slot)->sparse ? 1 : DENSE_GROUP);
+	st->copy->bytes_read += slot->chunk.len;
+	return settle(st, slot, sink->ops->chunk(sink, st->index, slot, err));
+}
+
+static int check_read(struct stream *st, struct sc_slot *slot,
+		      struct sc_err *err)
+{
+	const struct sc_file *file = file_of(st, slot);
+	const struct sc_chunk *chunk = &slot->chunk;
 
 	if (slot->io.res < 0)
-		return sc_copy_read_failed(file, slot->io.off,
-					   (int)-slot->io.res, err);
-	if (slot->io.res < (int64_t)slot->len)
+		return sc_copy_read_failed(file, chunk->off, (int)-slot->io.res,
+					   err);
+	if (slot->io.res < (int64_t)chunk->len)
 		return sc_err_set(
 			err, SC_ER_INTERNAL_ERROR,
 			"%s was truncated while it was copied: %" PRId64
 			" bytes at %" PRIu64 ", expected %u",
-			file->path, slot->io.res, slot->io.off, slot->len);
-	if (file->kind == SC_FILE_PAGES &&
-	    sc_copy_check(st->checker, file, slot->io.fd, slot->io.off,
-			  slot->buf, slot->len, err) < 0)
-		return -1;
-	sc_digest(slot->buf, slot->len, chunk.digest);
-	if (sc_is_zero(slot->buf, slot->len))
-		data = NULL;
-	else if (st->copy->network_rate)
-		sc_rate_take(st->copy->network_rate, slot->len,
-			     &st->copy->stop);
-	st->copy->bytes_read += slot->len;
-	return st->copy->sink->ops->chunk(st->copy->sink, st->index, &chunk,
-					  data, err);
+			file->path, slot->io.res, chunk->off, chunk->len);
+	if (file->kind != SC_FILE_PAGES)
+		return 0;
+	return sc_copy_check(st->checker, file, slot->io.fd, chunk->off,
+			     slot->buf, chunk->len, err);
 }
 
-static bool busy(const struct stream *st)
+static int complete_write(struct stream *st, struct sc_slot *slot,
+			  struct sc_err *err)
 {
-	return st->n_idle < st->copy->depth;
+	struct sc_sink *sink = st->copy->sink;
+
+	return settle(st, slot, sink->ops->wrote(sink, st->index, slot, err));
 }
 
-/* Wait for one request; finish it unless the stream has failed. */
+static int complete_read(struct stream *st, struct sc_slot *slot,
+			 struct sc_err *err)
+{
+	int rc = check_read(st, slot, err);
+
+	leave_input(slot);
+	return rc < 0 ? settle(st, slot, rc) : pass_on(st, slot, err);
+}
+
+/* Wait for one request and go on with its chunk, unless the stream has failed.
+ */
 static int reap(struct stream *st, bool failed, struct sc_err *err)
 {
-	struct slot *slot = st->engine->ops->wait(st->engine)->user;
+	struct sc_engine *engine = st->slots->engine;
+	struct sc_slot *slot = engine->ops->wait(engine)->user;
 
-	st->idle[st->n_idle++] = slot;
-	return failed ? -1 : complete(st, slot, err);
+	if (!failed)
+		return slot->io.op == SC_IO_READ
+			       ? complete_read(st, slot, err)
+			       : complete_write(st, slot, err);
+	leave_input(slot);
+	sc_slot_give(st->slots, slot);
+	return -1;
 }
 
 static int drain(struct stream *st, bool failed, struct sc_err *err)
 {
-	while (busy(st))
+	while (st->slots->n_idle < st->slots->n)
 		failed |= reap(st, failed, err) < 0;
 	return failed ? -1 : 0;
+}
+
+/* Nothing but a hole of the image: there is nothing to read. */
+static int pass_on_hole(struct stream *st, struct sc_slot *slot,
+			struct sc_err *err)
+{
+	leave_input(slot);
+	memset(slot->buf, 0, slot->chunk.len);
+	return pass_on(st, slot, err);
 }
 
 /* Begin the read of chunk number `chunk`; a slot is idle. */
@@ -110,27 +142,29 @@ static int begin(struct stream *st, uint64_t chunk, struct sc_err *err)
 {
 	const struct sc_filelist *list = st->copy->list;
 	struct sc_file *file = sc_filelist_find_chunk(list, chunk);
-	uint64_t off = (chunk - file->first_chunk) * SC_CHUNK_SIZE;
 	uint32_t index = (uint32_t)(file - list->files);
-	struct slot *slot;
+	int sys_errno;
+	struct sc_openfile *in = sc_openfile_get(&st->files, index, &sys_errno);
+	struct sc_slot *slot;
 
-	if (index != st->open_index &&
-	    (drain(st, false, err) < 0 || switch_file(st, index, err) < 0))
-		return -1;
-	slot = st->idle[--st->n_idle];
-	slot->file = file;
-	slot->file_index = index;
-	slot->len = (uint32_t)SC_MIN(SC_CHUNK_SIZE, file->size - off);
-	slot->io = (struct sc_io){ .op = SC_IO_READ,
-				   .fd = st->open_fd,
-				   .buf = slot->buf,
-				   .off = off,
-				   .user = slot };
+	if (!in)
+		return sc_err_sys(err, SC_ER_INTERNAL_ERROR, sys_errno,
+				  "cannot open %s", file->path);
+	slot = sc_slot_take(st->slots);
+	slot->in = in;
+	slot->chunk.file = index;
+	slot->chunk.off = (chunk - file->first_chunk) * SC_CHUNK_SIZE;
+	slot->chunk.len =
+		(uint32_t)SC_MIN(SC_CHUNK_SIZE, file->size - slot->chunk.off);
+	slot->drop_cache = false;
+	if (sc_range_is_hole(in->fd, slot->chunk.off, slot->chunk.len))
+		return pass_on_hole(st, slot, err);
+	slot->drop_cache = !in->direct && !sc_cache_has(in->fd, slot->chunk.off,
+							slot->chunk.len);
 	if (st->copy->data_rate)
-		sc_rate_take(st->copy->data_rate, slot->len, &st->copy->stop);
-	/* The tail of a file is read by whole blocks; O_DIRECT needs that. */
-	slot->io.len = (uint32_t)sc_align_up(slot->len, SC_COPY_ALIGN);
-	st->engine->ops->submit(st->engine, &slot->io);
+		sc_rate_take(st->copy->data_rate, slot->chunk.len,
+			     &st->copy->stop);
+	sc_slot_read(st->slots, slot);
 	return 0;
 }
 
@@ -143,8 +177,11 @@ static int run(struct stream *st, struct sc_err *err)
 
 		if (copy->stop)
 			return sc_copy_stopped(err);
-		if (!st->n_idle && reap(st, false, err) < 0)
-			return -1;
+		if (!st->slots->n_idle) {
+			if (reap(st, false, err) < 0)
+				return -1;
+			continue; /* it may have become a write */
+		}
 		chunk = copy->next_chunk++;
 		if (chunk >= copy->list->chunks)
 			return 0;
@@ -153,55 +190,40 @@ static int run(struct stream *st, struct sc_err *err)
 	}
 }
 
-static int stream_buffers(struct stream *st, struct sc_err *err)
+static int run_in_sink(struct stream *st, struct sc_err *err)
 {
-	unsigned depth = st->copy->depth;
-
-	st->checker = sc_copy_checker_new(st->copy);
-	st->slots = calloc(depth, sizeof(*st->slots));
-	st->idle = calloc(depth, sizeof(struct slot *));
-	for (unsigned i = 0; st->slots && st->idle && i < depth; i++) {
-		if (posix_memalign(&st->slots[i].buf, SC_COPY_ALIGN,
-				   SC_CHUNK_SIZE)) {
-			st->slots[i].buf = NULL;
-			break;
-		}
-		st->idle[st->n_idle++] = &st->slots[i];
-	}
-	if (st->n_idle == depth && st->checker)
-		return 0;
-	return sc_err_set(err, SC_ER_INTERNAL_ERROR,
-			  "out of memory for %u stream buffers of %u bytes",
-			  depth, SC_CHUNK_SIZE);
-}
-
-static void free_buffers(struct stream *st)
-{
-	for (unsigned i = 0; st->slots && i < st->copy->depth; i++)
-		free(st->slots[i].buf);
-	free(st->slots);
-	free(st->idle);
-	sc_copy_checker_free(st->checker);
-}
-
-int sc_copy_stream(struct sc_copy *copy, struct sc_engine *engine,
-		   unsigned stream, struct sc_err *err)
-{
-	struct stream st = { .copy = copy,
-			     .engine = engine,
-			     .index = stream,
-			     .open_index = UINT32_MAX,
-			     .open_fd = -1 };
-	int rc = stream_buffers(&st, err);
+	struct sc_sink *sink = st->copy->sink;
+	int rc = sink->ops->stream_open(sink, st->index, st->slots, err);
 
 	if (rc == 0) {
-		rc = run(&st, err);
-		rc = drain(&st, rc < 0, err);
+		rc = run(st, err);
+		rc = drain(st, rc < 0, err);
 	}
 	if (rc == 0)
-		rc = copy->sink->ops->chunks_end(copy->sink, stream, err);
-	if (st.open_fd >= 0)
-		close(st.open_fd);
-	free_buffers(&st);
+		rc = sink->ops->chunks_end(sink, st->index, err);
+	sink->ops->stream_close(sink, st->index);
+	return rc;
+}
+
+int sc_copy_stream(struct sc_copy *copy, struct sc_slots *slots,
+		   unsigned stream, struct sc_err *err)
+{
+	struct stream st = {
+		.copy = copy,
+		.slots = slots,
+		.index = stream,
+		.files = { .open = open_for_read,
+			   .arg = copy,
+			   .engine = slots->engine },
+	};
+	int rc = sc_openfiles_init(&st.files, slots->n);
+
+	st.checker = sc_copy_checker_new(copy);
+	if (rc < 0 || !st.checker)
+		rc = sc_err_set(err, SC_ER_INTERNAL_ERROR, "out of memory");
+	else
+		rc = run_in_sink(&st, err);
+	sc_copy_checker_free(st.checker);
+	sc_openfiles_free(&st.files);
 	return rc;
 }

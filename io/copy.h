@@ -5,13 +5,12 @@
  *
  * A struct sc_copy is shared by the streams of a job and lives until they are
  * joined; each stream runs sc_copy_stream() in its own thread with its own
- * engine. No lock on the data path: the queue is one atomic counter.
+ * slots. No lock on the data path: the queue is one atomic counter.
  */
 #ifndef SC_COPY_H
 #define SC_COPY_H
 
 #include "io/dblwr.h"
-#include "io/engine.h"
 #include "io/filelist.h"
 #include "io/image.h"
 #include "io/rate.h"
@@ -23,9 +22,7 @@ struct sc_copy {
 	const struct sc_filelist *list;
 	struct sc_image *image;
 	struct sc_sink *sink;
-	unsigned depth; /* chunks in flight per stream, 1..SC_COPY_MAX_DEPTH */
 	struct sc_rate *data_rate;    /* reads; NULL = no limit */
-	struct sc_rate *network_rate; /* what the sink gets; NULL = no limit */
 	const struct sc_dblwr *dblwr; /* of an atomic image; NULL = none */
 	/*
 	 * Finds the key of a tablespace that was encrypted after the files were
@@ -49,15 +46,12 @@ struct sc_copy {
  * largest in use. Source: open(2), statx(2) STATX_DIOALIGN. */
 #define SC_COPY_ALIGN 4096
 
-/* Most chunks in flight per stream, clone_buffer_size of 256 MiB. */
-#define SC_COPY_MAX_DEPTH 256
-
 /*
- * Copy chunks until the queue is empty. engine: the stream's own; stream:
- * 1.., passed to the sink. Blocks. 0 or -1; the sink has been told
- * chunks_end() on success.
+ * Copy chunks until the queue is empty. slots: the stream's own, all idle
+ * before and after; stream: 1.., passed to the sink. Blocks. 0 or -1; the sink
+ * has been told chunks_end() on success.
  */
-int sc_copy_stream(struct sc_copy *copy, struct sc_engine *engine,
+int sc_copy_stream(struct sc_copy *copy, struct sc_slots *slots,
 		   unsigned stream, struct sc_err *err);
 
 #endif

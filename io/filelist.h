@@ -10,6 +10,7 @@
 #define SC_FILELIST_H
 
 #include "io/base/err.h"
+#include "io/blockmap.h"
 #include "io/image.h"
 #include "io/pages.h"
 
@@ -17,8 +18,6 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/* Unit of transfer and digest. A multiple of every InnoDB page size. */
-#define SC_CHUNK_SIZE (1u << 20)
 #define SC_PATH_MAX 1024
 #define SC_MAX_FILES (2u << 20)
 
@@ -33,6 +32,7 @@ struct sc_file {
 	uint64_t size;	      /* bytes when listed */
 	uint64_t sealed_size; /* bytes at the seal, >= size */
 	uint64_t first_chunk; /* index of its first chunk in the whole list */
+	bool sparse;	      /* has holes worth keeping; donor only */
 	struct sc_page_spec spec;
 };
 

@@ -105,6 +105,13 @@ static int read_spec(struct scan *sc, int fd, const char *path,
 	return spec->encrypted ? refuse_encrypted(sc, path) : 0;
 }
 
+/* Less on disk than its size. Blocks are of 512 bytes: stat(2). */
+static bool is_sparse(const struct stat *st)
+{
+	return (uint64_t)st->st_blocks * 512 + SC_BLOCK_SIZE <=
+	       (uint64_t)st->st_size;
+}
+
 /* inherit: geometry of a system tablespace's first file, for its further ones
  * (they have no page 0 of their own), else NULL. */
 static int add_file(struct scan *sc, const char *path, enum sc_file_kind kind,
@@ -126,8 +133,11 @@ static int add_file(struct scan *sc, const char *path, enum sc_file_kind kind,
 		spec = *inherit;
 	else if (kind == SC_FILE_PAGES && read_spec(sc, fd, path, &spec) < 0)
 		return -1;
-	return sc_filelist_add(sc->list, path, kind, (uint64_t)st.st_size,
-			       &spec, sc->err);
+	if (sc_filelist_add(sc->list, path, kind, (uint64_t)st.st_size, &spec,
+			    sc->err) < 0)
+		return -1;
+	sc->list->files[sc->list->n - 1].sparse = is_sparse(&st);
+	return 0;
 }
 
 /* A file of the system tablespace, which are listed first. */

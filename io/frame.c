@@ -110,7 +110,7 @@ static int check_header(const uint8_t *h, struct sc_frame *f, bool data_ok,
 	    f->data_len > frame_limits[f->type].max_data ||
 	    (f->limit && f->body_len > f->limit))
 		return sc_frame_bad(err, "frame too long");
-	if (f->flags & ~(f->type == SC_FRAME_CHUNK ? SC_FRAME_ZERO : 0))
+	if (f->flags & ~(f->type == SC_FRAME_CHUNK ? SC_FRAME_ZSTD : 0))
 		return sc_frame_bad(err, "unknown frame flags");
 	if (f->data_len && !data_ok)
 		return sc_frame_bad(err, "unexpected data frame");
@@ -133,13 +133,14 @@ static int frame_room(struct sc_frame *f, struct sc_err *err)
 	return 0;
 }
 
-int sc_frame_recv(struct sc_conn *conn, struct sc_frame *frame, void *data,
-		  struct sc_err *err)
+/* Header and body. */
+static int recv_head(struct sc_conn *conn, struct sc_frame *frame, bool data_ok,
+		     struct sc_err *err)
 {
 	uint8_t h[SC_FRAME_HEADER_SIZE];
 
 	if (sc_conn_read(conn, h, sizeof(h), err) < 0 ||
-	    check_header(h, frame, data != NULL, err) < 0 ||
+	    check_header(h, frame, data_ok, err) < 0 ||
 	    frame_room(frame, err) < 0)
 		return -1;
 	if (frame->body_len &&
@@ -148,7 +149,25 @@ int sc_frame_recv(struct sc_conn *conn, struct sc_frame *frame, void *data,
 	if (sc_digest64(h, 16, frame->body, frame->body_len) !=
 	    sc_load_le64(h + 16))
 		return sc_frame_bad(err, "damaged frame header");
-	if (!frame->data_len)
-		return 0;
-	return sc_conn_read(conn, data, frame->data_len, err);
+	return 0;
+}
+
+int sc_frame_recv(struct sc_conn *conn, struct sc_frame *frame, void *data,
+		  struct sc_err *err)
+{
+	if (recv_head(conn, frame, data != NULL, err) < 0)
+		return -1;
+	return frame->data_len ? sc_conn_read(conn, data, frame->data_len, err)
+			       : 0;
+}
+
+int sc_frame_recv_into(struct sc_conn *conn, struct sc_frame *frame,
+		       void *(*place)(const struct sc_frame *frame, void *arg),
+		       void *arg, struct sc_err *err)
+{
+	if (recv_head(conn, frame, true, err) < 0)
+		return -1;
+	return frame->data_len ? sc_conn_read(conn, place(frame, arg),
+					      frame->data_len, err)
+			       : 0;
 }

@@ -14,6 +14,7 @@
 #include "io/base/codec.h"
 #include "io/base/ctl.h"
 #include "io/base/err.h"
+#include "io/blockmap.h"
 #include "io/conn.h"
 #include "io/digest.h"
 #include "io/filelist.h"
@@ -42,8 +43,8 @@ enum sc_frame_type {
 	SC_FRAME_TYPE_MAX = 11,
 };
 
-/* CHUNK: every byte is zero; no data follows. */
-#define SC_FRAME_ZERO 1u
+/* CHUNK: the data is one zstd frame. */
+#define SC_FRAME_ZSTD 1u
 
 struct sc_frame {
 	uint16_t type;
@@ -81,6 +82,12 @@ int sc_frame_send_enc(struct sc_conn *conn, uint16_t type, struct sc_enc *enc,
 int sc_frame_recv(struct sc_conn *conn, struct sc_frame *frame, void *data,
 		  struct sc_err *err);
 
+/* The same, with the data going to where `place` says once the header is known;
+ * room for SC_FRAME_MAX_DATA bytes. */
+int sc_frame_recv_into(struct sc_conn *conn, struct sc_frame *frame,
+		       void *(*place)(const struct sc_frame *frame, void *arg),
+		       void *arg, struct sc_err *err);
+
 /* The error for a frame that is malformed or out of order. Returns -1. */
 int sc_frame_bad(struct sc_err *err, const char *what);
 
@@ -105,8 +112,9 @@ struct sc_chunk {
 	uint32_t len;  /* logical bytes, 1..SC_CHUNK_SIZE */
 	uint64_t off;  /* in the file, a multiple of SC_CHUNK_SIZE */
 	uint8_t digest[SC_DIGEST_SIZE]; /* of the logical bytes */
+	struct sc_blockmap map; /* blocks that follow; others are zero */
 };
-#define SC_CHUNK_BODY_SIZE (16 + SC_DIGEST_SIZE)
+#define SC_CHUNK_BODY_SIZE (16 + SC_DIGEST_SIZE + SC_BLOCKMAP_SIZE)
 
 /* A redo block: SC_REDO_BLOCK of io/redo/format.h. */
 #define SC_REDO_ENCRYPTION_SIZE 512

@@ -90,6 +90,7 @@ void sc_frame_put_chunk(uint8_t body[static SC_CHUNK_BODY_SIZE],
 	sc_store_le32(body + 4, m->len);
 	sc_store_le64(body + 8, m->off);
 	memcpy(body + 16, m->digest, SC_DIGEST_SIZE);
+	memcpy(body + 16 + SC_DIGEST_SIZE, m->map.bits, SC_BLOCKMAP_SIZE);
 }
 
 int sc_frame_get_chunk(struct sc_dec *dec, struct sc_chunk *ret)
@@ -98,8 +99,9 @@ int sc_frame_get_chunk(struct sc_dec *dec, struct sc_chunk *ret)
 	ret->len = sc_dec_u32(dec);
 	ret->off = sc_dec_u64(dec);
 	sc_dec_raw(dec, ret->digest, SC_DIGEST_SIZE);
+	sc_dec_raw(dec, ret->map.bits, SC_BLOCKMAP_SIZE);
 	if (ret->len == 0 || ret->len > SC_CHUNK_SIZE ||
-	    ret->off % SC_CHUNK_SIZE)
+	    ret->off % SC_CHUNK_SIZE || !sc_blockmap_ok(&ret->map, ret->len))
 		return -1;
 	return sc_dec_end(dec);
 }

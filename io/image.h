@@ -17,6 +17,8 @@ struct sc_image {
 	const char *provider; /* name, for messages */
 	int root;	      /* data directory of the image */
 	bool atomic;	      /* all files show one moment */
+	bool buffered;	      /* never with O_DIRECT: the server keeps its
+				 data files in the page cache */
 };
 
 #endif

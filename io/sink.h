@@ -3,14 +3,14 @@
  * Where a donor job puts what it read: the stage of a local clone
  * (daemon/sink_stage.c) or the recipient's daemon (daemon/sink_net.c).
  *
- * Order: files, redo_begin; then redo (one thread) and chunk, chunks_end (one
- * thread per stream) side by side; then, when all streams ended, seal, finish.
- * All return 0 or -1 with err.
+ * Order: files, redo_begin; then redo (one thread) and stream_open, chunk,
+ * chunks_end, stream_close (one thread per stream) side by side; then, when all
+ * streams ended, seal, finish. All return 0 or -1 with err.
  */
 #ifndef SC_SINK_H
 #define SC_SINK_H
 
-#include "io/frame.h"
+#include "io/slots.h"
 
 struct sc_sink;
 
@@ -22,10 +22,19 @@ struct sc_sink_ops {
 	/* len: a multiple of 512, or 0 to say that the donor is alive */
 	int (*redo)(struct sc_sink *sink, uint64_t lsn, const void *data,
 		    size_t len, struct sc_err *err);
-	/* data: NULL for a chunk of zeroes */
+	/* The stream begins, with its engine and slots, and ends, which comes
+	 * also after a failure, when nothing is on its way. */
+	int (*stream_open)(struct sc_sink *sink, unsigned stream,
+			   struct sc_slots *slots, struct sc_err *err);
+	void (*stream_close)(struct sc_sink *sink, unsigned stream);
+	/* Take the slot's chunk; what its buffer holds is the sink's to change.
+	 * 0: done with it; 1: a write of the slot is on its way, on its
+	 * completion call wrote. */
 	int (*chunk)(struct sc_sink *sink, unsigned stream,
-		     const struct sc_chunk *chunk, const void *data,
-		     struct sc_err *err);
+		     struct sc_slot *slot, struct sc_err *err);
+	/* 0: done with the slot; 1: another write is on its way. */
+	int (*wrote)(struct sc_sink *sink, unsigned stream,
+		     struct sc_slot *slot, struct sc_err *err);
 	int (*chunks_end)(struct sc_sink *sink, unsigned stream,
 			  struct sc_err *err);
 	int (*seal)(struct sc_sink *sink, const struct sc_seal *seal,

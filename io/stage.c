@@ -35,16 +35,15 @@ static int check_range(struct sc_staged *stage, const struct sc_chunk *chunk,
 	return 0;
 }
 
-static int check_digest(const struct sc_file *file,
-			const struct sc_chunk *chunk, const void *data,
-			struct sc_err *err)
+static int check_digest(struct sc_staged *stage, const struct sc_file *file,
+			const struct sc_slot *slot, struct sc_err *err)
 {
+	const struct sc_chunk *chunk = &slot->chunk;
 	uint8_t digest[SC_DIGEST_SIZE];
 
-	/* Zeroes are made here, nothing travelled that could be damaged. */
-	if (!data)
+	if (stage->local)
 		return 0;
-	sc_digest(data, chunk->len, digest);
+	sc_digest(slot->buf, chunk->len, digest);
 	if (!memcmp(digest, chunk->digest, SC_DIGEST_SIZE))
 		return 0;
 	return sc_err_set(err, SC_ER_CLONE_PROTOCOL,
@@ -76,58 +75,88 @@ static void note_lsns(struct sc_staged *stage, const struct sc_file *file,
 	}
 }
 
-static int stream_fd(struct sc_staged *stage, unsigned stream, uint32_t index,
-		     struct sc_err *err)
+static int open_for_write(void *arg, uint32_t index)
 {
-	struct stage_stream *open = &stage->open[stream];
+	struct sc_staged *stage = arg;
 	const char *path = stage->list->files[index].path;
 	char name[STAGE_NAME_CAP];
+	int fd;
 
-	if (open->fd >= 0 && open->file == index)
-		return open->fd;
-	if (open->fd >= 0)
-		close(open->fd);
-	open->file = index;
-	open->fd = sc_open_beneath(stage->target, stage_name(stage, path, name),
-				   O_WRONLY, 0);
-	if (open->fd < 0) {
-		int rc = open->fd;
-
-		open->fd = -1;
-		return stage_error(-rc, path, err);
-	}
-	return open->fd;
+	stage_name(stage, path, name);
+	fd = sc_open_beneath(stage->target, name, O_WRONLY | O_DIRECT, 0);
+	if (fd == -EINVAL) /* not on this file system */
+		fd = sc_open_beneath(stage->target, name, O_WRONLY, 0);
+	return fd;
 }
 
-int sc_stage_chunk(struct sc_staged *stage, unsigned stream,
-		   const struct sc_chunk *chunk, const void *data,
-		   struct sc_err *err)
+int sc_stage_stream_open(struct sc_staged *stage, unsigned stream,
+			 struct sc_slots *slots, struct sc_err *err)
 {
-	const struct sc_file *file;
-	int fd, rc;
+	struct sc_openfiles *files;
 
 	if (stream < 1 || stream > stage->streams)
 		return sc_frame_bad(err, "unknown stream");
+	stage->per_stream[stream].slots = slots;
+	files = &stage->per_stream[stream].files;
+	files->open = open_for_write;
+	files->arg = stage;
+	files->engine = slots->engine;
+	if (sc_openfiles_init(files, slots->n) < 0)
+		return sc_err_set(err, SC_ER_INTERNAL_ERROR, "out of memory");
+	return 0;
+}
+
+void sc_stage_stream_close(struct sc_staged *stage, unsigned stream)
+{
+	if (stream <= stage->streams)
+		sc_openfiles_free(&stage->per_stream[stream].files);
+}
+
+int sc_stage_chunk(struct sc_staged *stage, unsigned stream,
+		   struct sc_slot *slot, struct sc_err *err)
+{
+	struct sc_chunk *chunk = &slot->chunk;
+	const struct sc_file *file;
+	int sys_errno;
+
 	if (check_range(stage, chunk, err) < 0)
 		return -1;
 	file = &stage->list->files[chunk->file];
-	if (check_digest(file, chunk, data, err) < 0)
+	if (check_digest(stage, file, slot, err) < 0)
 		return -1;
-	stage->bytes += chunk->len;
-	if (!data)
-		return 0;
 	if (file->kind == SC_FILE_PAGES)
-		note_lsns(stage, file, chunk, data);
-	fd = stream_fd(stage, stream, chunk->file, err);
-	if (fd < 0)
-		return -1;
-	rc = sc_pwrite_full(fd, data, chunk->len, chunk->off);
-	if (rc < 0)
-		return stage_error(-rc, file->path, err);
+		note_lsns(stage, file, chunk, (char *)slot->buf);
+	if (!sc_blockmap_bytes(&chunk->map, chunk->len)) {
+		stage->bytes += chunk->len;
+		return 0;
+	}
+	slot->out = sc_openfile_get(&stage->per_stream[stream].files,
+				    chunk->file, &sys_errno);
+	if (!slot->out)
+		return stage_error(sys_errno, file->path, err);
+	return sc_slot_write(stage->per_stream[stream].slots, slot, 0);
+}
+
+int sc_stage_wrote(struct sc_staged *stage, unsigned stream,
+		   struct sc_slot *slot, struct sc_err *err)
+{
+	struct sc_openfile *out = slot->out;
+
+	if (slot->io.res < 0)
+		return stage_error((int)-slot->io.res,
+				   stage->list->files[slot->chunk.file].path,
+				   err);
+	if (sc_slot_write(stage->per_stream[stream].slots, slot,
+			  sc_slot_written(slot)))
+		return 1;
 	/* Start writing back now so that the fsync at the end is short. Only a
 	 * hint: what it cannot do, the fsync reports. */
-	(void)sync_file_range(fd, (off64_t)chunk->off, chunk->len,
-			      SYNC_FILE_RANGE_WRITE);
+	if (!out->direct)
+		(void)sync_file_range(out->fd, (off64_t)slot->chunk.off,
+				      slot->chunk.len, SYNC_FILE_RANGE_WRITE);
+	sc_openfile_put(out);
+	slot->out = NULL;
+	stage->bytes += slot->chunk.len;
 	return 0;
 }
 

@@ -14,7 +14,7 @@
 #ifndef SC_STAGE_H
 #define SC_STAGE_H
 
-#include "io/frame.h"
+#include "io/slots.h"
 
 struct sc_staged;
 
@@ -26,6 +26,7 @@ struct sc_stage_params {
 			     X.#clone beside each X; parent and name unused */
 	uint32_t page_size; /* innodb_page_size, bytes */
 	unsigned streams;   /* chunk threads, numbered 1..streams */
+	bool local;	    /* chunks did not travel: no digest to check */
 };
 
 /* Mark the target as in progress. Files get the target directory's owner. On
@@ -39,11 +40,27 @@ void sc_stage_free(struct sc_staged *stage);
 int sc_stage_files(struct sc_staged *stage, const struct sc_filelist *list,
 		   struct sc_err *err);
 
-/* Check a chunk's range and digest and write it. data: chunk->len bytes, or
- * NULL for zeroes (left as a hole). */
+/*
+ * A stream's beginning and end; its engine and slots are the caller's. Nothing
+ * is on its way when it is closed, which is allowed also when it was never
+ * opened.
+ */
+int sc_stage_stream_open(struct sc_staged *stage, unsigned stream,
+			 struct sc_slots *slots, struct sc_err *err);
+void sc_stage_stream_close(struct sc_staged *stage, unsigned stream);
+
+/*
+ * Check the range and the digest of the slot's chunk, and queue its write. 1:
+ * it is on its way, on its completion call sc_stage_wrote(); 0: done with the
+ * slot, there is nothing to write (all zero: left as a hole); -1.
+ */
 int sc_stage_chunk(struct sc_staged *stage, unsigned stream,
-		   const struct sc_chunk *chunk, const void *data,
-		   struct sc_err *err);
+		   struct sc_slot *slot, struct sc_err *err);
+
+/* A write is complete. 1: another one is on its way; 0: the chunk is written;
+ * -1. */
+int sc_stage_wrote(struct sc_staged *stage, unsigned stream,
+		   struct sc_slot *slot, struct sc_err *err);
 
 int sc_stage_redo_begin(struct sc_staged *stage, const struct sc_redo_begin *m,
 			struct sc_err *err);

@@ -13,10 +13,9 @@
 #include <stdatomic.h>
 #include <sys/types.h>
 
-/* A stream's last file stays open. */
 struct stage_stream {
-	uint32_t file;
-	int fd;
+	struct sc_slots *slots; /* borrowed */
+	struct sc_openfiles files;
 };
 
 struct sc_staged {
@@ -25,13 +24,13 @@ struct sc_staged {
 	uid_t uid;
 	gid_t gid;
 	uint32_t page_size;
-	bool in_place;
+	bool in_place, local;
 	int lock_fd;	/* in place: descriptor of the mark, -1 = none */
 	char *end_text; /* in place: of #snapclone_end, from the seal on */
 	const struct sc_filelist *list; /* borrowed */
 	atomic_uchar *have;		/* one per chunk of the list */
 	atomic_uint_fast64_t bytes, redo_bytes;
-	struct stage_stream *open; /* per stream, index 0 unused */
+	struct stage_stream *per_stream; /* index 0 unused */
 	unsigned streams;
 	struct sc_redo_build *redo;
 	struct sc_redo_check_key redo_key; /* of an encrypted log */

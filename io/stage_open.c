@@ -115,18 +115,17 @@ static struct sc_staged *stage_new(const struct sc_stage_params *params)
 	stage->parent = params->parent;
 	stage->page_size = params->page_size;
 	stage->in_place = params->in_place;
+	stage->local = params->local;
 	stage->lock_fd = -1;
 	stage->streams = params->streams;
 	snprintf(stage->name, sizeof(stage->name), "%s",
 		 params->name ? params->name : "");
-	stage->open = calloc(params->streams + 1, sizeof(*stage->open));
-	if (!stage->open) {
-		sc_stage_free(stage);
-		return NULL;
-	}
-	for (unsigned i = 0; i <= params->streams; i++)
-		stage->open[i].fd = -1;
-	return stage;
+	stage->per_stream =
+		calloc(params->streams + 1, sizeof(*stage->per_stream));
+	if (stage->per_stream)
+		return stage;
+	sc_stage_free(stage);
+	return NULL;
 }
 
 int sc_stage_open(const struct sc_stage_params *params, struct sc_staged **ret,
@@ -161,15 +160,11 @@ void sc_stage_free(struct sc_staged *stage)
 {
 	if (!stage)
 		return;
-	for (unsigned i = 0; stage->open && i <= stage->streams; i++) {
-		if (stage->open[i].fd >= 0)
-			close(stage->open[i].fd);
-	}
 	if (stage->lock_fd >= 0)
 		close(stage->lock_fd);
 	sc_redo_build_free(stage->redo);
 	pthread_mutex_destroy(&stage->lock);
-	free(stage->open);
+	free(stage->per_stream);
 	free((void *)stage->have);
 	free(stage->end_text);
 	explicit_bzero(&stage->redo_key, sizeof(stage->redo_key));

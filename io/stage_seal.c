@@ -41,6 +41,16 @@ static int check_complete(struct sc_staged *stage, const struct sc_seal *seal,
 	return 0;
 }
 
+int sc_stage_redo_key(struct sc_staged *stage, const struct sc_space_key *key,
+		      struct sc_err *err)
+{
+	if (!stage->redo)
+		return sc_frame_bad(err, "a redo key before the redo");
+	stage->redo_key.key = *key;
+	stage->have_redo_key = true;
+	return sc_redo_build_set_key(stage->redo, key, err);
+}
+
 static int finish_redo(struct sc_staged *stage, const struct sc_seal *seal,
 		       struct sc_err *err)
 {

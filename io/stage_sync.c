@@ -72,10 +72,11 @@ static int open_sized(struct sc_staged *stage, const struct sc_file *file,
 	if (fd < 0)
 		return sc_err_sys(err, SC_ER_INTERNAL_ERROR, -fd,
 				  "cannot open staged %s", file->path);
-	if (size == file->size || ftruncate(fd, (off_t)size) == 0)
+	/* Also cuts off what padded an odd tail for O_DIRECT. */
+	if (ftruncate(fd, (off_t)size) == 0)
 		return fd;
-	sc_err_sys(err, SC_ER_INTERNAL_ERROR, errno, "cannot extend %s",
-		   file->path);
+	sc_err_sys(err, SC_ER_INTERNAL_ERROR, errno,
+		   "cannot set the size of %s", file->path);
 	close(fd);
 	return -1;
 }

@@ -103,6 +103,7 @@ void sc_com_put_start(struct sc_enc *enc, const struct sc_com_start *m)
 {
 	sc_enc_u8(enc, m->tls);
 	sc_enc_u8(enc, m->block_ddl);
+	sc_enc_u8(enc, m->compress);
 	sc_enc_u32(enc, m->ddl_timeout);
 	sc_enc_u32(enc, m->streams);
 	sc_enc_u32(enc, m->data_bandwidth);
@@ -121,6 +122,7 @@ int sc_com_get_start(struct sc_dec *dec, struct sc_com_start *ret)
 {
 	ret->tls = get_bool(dec);
 	ret->block_ddl = get_bool(dec);
+	ret->compress = get_bool(dec);
 	ret->ddl_timeout = sc_dec_u32(dec);
 	ret->streams = sc_dec_u32(dec);
 	ret->data_bandwidth = sc_dec_u32(dec);

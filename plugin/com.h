@@ -26,7 +26,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#define SC_COM_VERSION 2
+#define SC_COM_VERSION 3
 
 enum sc_com_command {
 	SC_COM_STOCK_INIT = 1, /* 1..6 are the stock plugin's */
@@ -75,6 +75,7 @@ struct sc_com_hello {
 struct sc_com_start {
 	bool tls; /* data over TLS with the key; else plain text */
 	bool block_ddl;
+	bool compress;	      /* chunks, where it pays */
 	uint32_t ddl_timeout; /* s */
 	uint32_t streams;
 	uint32_t data_bandwidth, network_bandwidth; /* MiB/s, 0 = no limit */

@@ -17,6 +17,7 @@
 struct sc_donor_request {
 	bool local;
 	bool tls;
+	bool compress;
 	uint32_t streams;
 	uint32_t data_bandwidth, network_bandwidth; /* MiB/s, 0 = no limit */
 	uint32_t ddl_timeout;	  /* s to wait for the backup lock */

@@ -24,6 +24,7 @@
 /* Facts about this server that the daemon needs, from SQL. */
 struct sc_donor_server {
 	uint32_t page_size;
+	bool buffered; /* data files in the page cache */
 	char uuid[SC_UUID_LEN + 1];
 	char data_file_path[1024];
 	char redo_dir[1024]; /* the directory #innodb_redo itself */

@@ -106,11 +106,11 @@ static int read_server(struct sc_donor *d, struct sc_sql *sql,
 {
 	CLEANUP_ROWS struct sc_rows rows = { 0 };
 	struct sc_donor_server *server = &d->server;
-	const char *redo_home, *page_size;
+	const char *redo_home, *page_size, *flush_method;
 
 	if (sc_sql_query(
 		    sql, &rows,
-		    "SELECT @@GLOBAL.innodb_page_size, @@GLOBAL.server_uuid, @@GLOBAL.innodb_data_file_path, @@GLOBAL.innodb_log_group_home_dir, COALESCE(NULLIF(@@GLOBAL.innodb_tmpdir, ''), SUBSTRING_INDEX(@@GLOBAL.tmpdir, ':', 1))",
+		    "SELECT @@GLOBAL.innodb_page_size, @@GLOBAL.server_uuid, @@GLOBAL.innodb_data_file_path, @@GLOBAL.innodb_log_group_home_dir, COALESCE(NULLIF(@@GLOBAL.innodb_tmpdir, ''), SUBSTRING_INDEX(@@GLOBAL.tmpdir, ':', 1)), @@GLOBAL.innodb_flush_method",
 		    err) < 0)
 		return -1;
 	page_size = sc_rows_get(&rows, 0, 0);
@@ -122,6 +122,9 @@ static int read_server(struct sc_donor *d, struct sc_sql *sql,
 	snprintf(server->redo_dir, sizeof(server->redo_dir),
 		 "%.1000s/#innodb_redo",
 		 redo_home && *redo_home ? redo_home : ".");
+	flush_method = sc_rows_get(&rows, 0, 5);
+	server->buffered =
+		!flush_method || strncmp(flush_method, "O_DIRECT", 8) != 0;
 	copy_text(server->spool_dir, sizeof(server->spool_dir),
 		  sc_rows_get(&rows, 0, 4));
 	return 0;
@@ -169,6 +172,8 @@ static void fill_start(const struct sc_donor *d, struct sc_ctl_donor_start *m)
 	memcpy(m->key, d->state.key, sizeof(m->key));
 	m->tls = request->tls;
 	m->local = request->local;
+	m->compress = request->compress;
+	m->buffered = d->server.buffered;
 	m->streams = request->streams;
 	m->autotune = sc_settings.autotune_concurrency;
 	m->buffer_size = sc_settings.buffer_size;

@@ -82,6 +82,7 @@ static int start_donor(struct sc_recipient *r, bool tls, struct sc_err *err)
 	struct sc_com_start start = {
 		.tls = tls,
 		.block_ddl = sc_settings.block_ddl,
+		.compress = sc_settings.enable_compression,
 		.ddl_timeout = sc_settings.ddl_timeout,
 		.streams = sc_settings.max_concurrency,
 		.data_bandwidth = sc_settings.max_data_bandwidth,

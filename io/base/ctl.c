@@ -49,6 +49,8 @@ void sc_ctl_put_donor_start(struct sc_enc *enc,
 	sc_enc_u8(enc, m->tls);
 	sc_enc_u8(enc, m->local);
 	sc_enc_u8(enc, m->autotune);
+	sc_enc_u8(enc, m->compress);
+	sc_enc_u8(enc, m->buffered);
 	sc_enc_u32(enc, m->streams);
 	sc_enc_u32(enc, m->buffer_size);
 	sc_enc_u32(enc, m->data_bandwidth);
@@ -87,16 +89,18 @@ static bool name_ok(const char *name)
 
 int sc_ctl_get_donor_start(struct sc_dec *dec, struct sc_ctl_donor_start *ret)
 {
-	uint8_t tls, local, autotune;
+	bool *const flags[] = { &ret->tls, &ret->local, &ret->autotune,
+				&ret->compress, &ret->buffered };
+	bool flags_ok = true;
 
 	sc_dec_raw(dec, ret->job_id, sizeof(ret->job_id));
 	sc_dec_raw(dec, ret->key, sizeof(ret->key));
-	tls = sc_dec_u8(dec);
-	local = sc_dec_u8(dec);
-	autotune = sc_dec_u8(dec);
-	ret->tls = tls == 1;
-	ret->local = local == 1;
-	ret->autotune = autotune == 1;
+	for (size_t i = 0; i < SC_ARRAY_SIZE(flags); i++) {
+		uint8_t v = sc_dec_u8(dec);
+
+		flags_ok &= v <= 1;
+		*flags[i] = v == 1;
+	}
 	ret->streams = sc_dec_u32(dec);
 	ret->buffer_size = sc_dec_u32(dec);
 	ret->data_bandwidth = sc_dec_u32(dec);
@@ -107,7 +111,7 @@ int sc_ctl_get_donor_start(struct sc_dec *dec, struct sc_ctl_donor_start *ret)
 	sc_dec_str(dec, ret->donor_uuid, sizeof(ret->donor_uuid));
 	sc_dec_str(dec, ret->data_file_path, sizeof(ret->data_file_path));
 	sc_dec_str(dec, ret->target_name, sizeof(ret->target_name));
-	if (tls > 1 || local > 1 || autotune > 1 || !streams_ok(ret->streams) ||
+	if (!flags_ok || !streams_ok(ret->streams) ||
 	    !buffer_ok(ret->buffer_size) || !page_size_ok(ret->page_size) ||
 	    (ret->local && !name_ok(ret->target_name)))
 		return -1;

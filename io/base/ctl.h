@@ -21,7 +21,7 @@
 #include <stdint.h>
 
 #define SC_VERSION "0.1.0"
-#define SC_CTL_VERSION 3
+#define SC_CTL_VERSION 4
 #define SC_CTL_MAGIC 0x4c544353u /* "SCTL" */
 #define SC_CTL_HEADER_SIZE 12
 #define SC_CTL_MAX_FDS 8
@@ -125,6 +125,9 @@ struct sc_ctl_donor_start {
 	bool tls; /* data connections are TLS 1.3 with the key */
 	bool local;
 	bool autotune;		    /* local: use fewer if more do not help */
+	bool compress;		    /* chunks, where it pays; not local */
+	bool buffered;		    /* the server keeps its data files in the
+				       page cache: read them through it */
 	uint32_t streams;	    /* data streams at most, 1..128 */
 	uint32_t buffer_size;	    /* bytes in flight per stream, 1..256 MiB */
 	uint32_t data_bandwidth;    /* MiB/s, 0 = no limit */

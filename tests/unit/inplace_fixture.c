@@ -5,6 +5,7 @@
 #include "io/base/num.h"
 #include "io/redo/check.h"
 #include "tests/unit/redo_fixture.h"
+#include "tests/unit/stage_fixture.h"
 
 #include <assert.h>
 #include <fcntl.h>
@@ -179,7 +180,7 @@ static int run_chunks(struct inplace_fixture *fx)
 		chunk.len =
 			(uint32_t)content(fx->list.files[i].path, true, text);
 		sc_digest(text, chunk.len, chunk.digest);
-		if (sc_stage_chunk(fx->stage, 1, &chunk, text, &fx->err) < 0)
+		if (fx_stage_put(fx->stage, 1, &chunk, text, &fx->err) < 0)
 			return -1;
 	}
 	return 0;

@@ -83,6 +83,21 @@ struct recorder {
 	int fail_after; /* chunks, -1 = never */
 };
 
+/* A block that is left out is zero; and all of them are in a zero chunk. */
+static bool map_right(const struct sc_chunk *chunk, const uint8_t *want)
+{
+	uint32_t at = 0, next = 0, len;
+
+	for (; sc_blockmap_next(&chunk->map, chunk->len, &next, &len);
+	     next = at) {
+		if (!sc_is_zero(want + at, next - at))
+			return false;
+		at = next + len;
+	}
+	return sc_is_zero(want + at, chunk->len - at) &&
+	       (at || sc_is_zero(want, chunk->len));
+}
+
 static bool chunk_right(const struct sc_chunk *chunk, const void *data)
 {
 	const struct sc_file *file = &list.files[chunk->file];
@@ -95,17 +110,31 @@ static bool chunk_right(const struct sc_chunk *chunk, const void *data)
 	sc_digest(want, chunk->len, digest);
 	if (memcmp(digest, chunk->digest, sizeof(digest)) != 0)
 		return false;
-	return data ? !memcmp(data, want, chunk->len) &&
-			       !sc_is_zero(want, chunk->len)
-		    : sc_is_zero(want, chunk->len);
+	return !memcmp(data, want, chunk->len) && map_right(chunk, want);
+}
+
+static int record_open(struct sc_sink *sink, unsigned stream,
+		       struct sc_slots *slots, struct sc_err *e)
+{
+	(void)sink;
+	(void)stream;
+	(void)slots;
+	(void)e;
+	return 0;
+}
+
+static void record_close(struct sc_sink *sink, unsigned stream)
+{
+	(void)sink;
+	(void)stream;
 }
 
 static int record_chunk(struct sc_sink *sink, unsigned stream,
-			const struct sc_chunk *chunk, const void *data,
-			struct sc_err *e)
+			struct sc_slot *slot, struct sc_err *e)
 {
 	struct recorder *r = (struct recorder *)sink;
-	bool right = chunk->file < list.n && chunk_right(chunk, data);
+	const struct sc_chunk *chunk = &slot->chunk;
+	bool right = chunk->file < list.n && chunk_right(chunk, slot->buf);
 	int rc = 0;
 
 	pthread_mutex_lock(&r->lock);
@@ -114,7 +143,7 @@ static int record_chunk(struct sc_sink *sink, unsigned stream,
 			 chunk->off / SC_CHUNK_SIZE]++;
 	r->wrong += !right || r->ends[stream];
 	r->by_stream[stream]++;
-	r->zeroes += !data;
+	r->zeroes += !sc_blockmap_bytes(&chunk->map, chunk->len);
 	if (r->fail_after >= 0 && r->fail_after-- == 0)
 		rc = sc_err_set(e, SC_ER_CLONE_DONOR, "sink says no");
 	pthread_mutex_unlock(&r->lock);
@@ -132,7 +161,9 @@ static int record_end(struct sc_sink *sink, unsigned stream, struct sc_err *e)
 	return 0;
 }
 
-static const struct sc_sink_ops record_ops = { .chunk = record_chunk,
+static const struct sc_sink_ops record_ops = { .stream_open = record_open,
+					       .stream_close = record_close,
+					       .chunk = record_chunk,
 					       .chunks_end = record_end };
 static struct recorder recorder;
 static struct sc_copy copy;
@@ -189,6 +220,17 @@ static struct sc_io *odd_wait(struct sc_engine *engine)
 	return io;
 }
 
+static void odd_flush(struct sc_engine *engine)
+{
+	(void)engine;
+}
+
+static void odd_file(struct sc_engine *engine, int fd)
+{
+	(void)engine;
+	(void)fd;
+}
+
 static void odd_destroy(struct sc_engine *engine)
 {
 	free(engine);
@@ -198,7 +240,10 @@ static struct engine_odd *odd_new(unsigned seed)
 {
 	static const struct sc_engine_ops ops = { .name = "odd",
 						  .submit = odd_submit,
+						  .flush = odd_flush,
 						  .wait = odd_wait,
+						  .attach = odd_file,
+						  .detach = odd_file,
 						  .destroy = odd_destroy };
 	struct engine_odd *e = calloc(1, sizeof(*e));
 
@@ -222,7 +267,6 @@ static int setup(void **state)
 				      .fail_after = -1 };
 	memset(&copy, 0, sizeof(copy));
 	copy.list = &list;
-	copy.depth = TEST_DEPTH;
 	copy.image = &image;
 	copy.sink = &recorder.base;
 	return 0;
@@ -248,7 +292,7 @@ struct run {
 	pthread_t thread;
 	struct sc_copy *copy;
 	unsigned stream;
-	struct sc_engine *engine;
+	struct sc_slots slots;
 	struct sc_err err;
 	int rc;
 };
@@ -258,7 +302,7 @@ static void *stream_main(void *arg)
 	struct run *run = arg;
 
 	run->rc =
-		sc_copy_stream(run->copy, run->engine, run->stream, &run->err);
+		sc_copy_stream(run->copy, &run->slots, run->stream, &run->err);
 	return NULL;
 }
 
@@ -267,7 +311,8 @@ static void start_run(struct run *run, struct sc_copy *what, unsigned stream,
 {
 	run->copy = what;
 	run->stream = stream;
-	run->engine = engine;
+	assert_int_equal(
+		sc_slots_init(&run->slots, TEST_DEPTH, engine, &run->err), 0);
 	assert_int_equal(pthread_create(&run->thread, NULL, stream_main, run),
 			 0);
 }
@@ -275,17 +320,21 @@ static void start_run(struct run *run, struct sc_copy *what, unsigned stream,
 static void end_run(struct run *run)
 {
 	pthread_join(run->thread, NULL);
-	run->engine->ops->destroy(run->engine);
+	sc_slots_free(&run->slots);
 }
 
 /* The result of the copy with one stream; frees the engine. */
 static int copy_one(struct sc_engine *engine)
 {
 	unsigned fds = fx_count_fds();
-	int rc = sc_copy_stream(&copy, engine, 1, &err);
+	struct sc_slots slots;
+	int rc = sc_slots_init(&slots, TEST_DEPTH, engine, &err);
 
+	assert_int_equal(rc, 0);
+	rc = sc_copy_stream(&copy, &slots, 1, &err);
 	assert_null(engine->ops->wait(engine)); /* nothing stays in flight */
-	engine->ops->destroy(engine);
+	assert_int_equal(slots.n_idle, TEST_DEPTH);
+	sc_slots_free(&slots);
 	assert_int_equal(fx_count_fds(), fds);
 	assert_int_equal(recorder.wrong, 0);
 	return rc;
@@ -525,7 +574,6 @@ static void damaged_pages_are_named(void **state)
 		copies[i].list = &list;
 		copies[i].image = &image;
 		copies[i].sink = &recorder.base;
-		copies[i].depth = TEST_DEPTH;
 		/* The first chunk of db/a.ibd is sound, its second is not. */
 		copies[i].next_chunk = i + 1;
 		start_run(&runs[i], &copies[i], i + 1, sc_engine_sync_new());

@@ -28,6 +28,8 @@ static const struct sc_ctl_donor_start donor_start_sample = {
 	.tls = true,
 	.local = true,
 	.autotune = true,
+	.compress = true,
+	.buffered = true,
 	.streams = 128,
 	.buffer_size = 256u << 20,
 	.data_bandwidth = 7,
@@ -282,6 +284,7 @@ static void bytes_out_of_range(void **state)
 		uint8_t bad;
 	} cases[] = {
 		{ "donor_start", 48, 2 },     { "donor_start", 49, 2 },
+		{ "donor_start", 51, 2 },     { "donor_start", 52, 255 },
 		{ "recipient_start", 48, 2 }, { "progress", 0, 8 },
 		{ "progress", 0, 255 },	      { "progress", 1, 4 },
 		{ "job_status", 16, 3 },      { "job_status", 17, 8 },

@@ -98,9 +98,10 @@ static const struct frame_case {
 	{ SC_FRAME_FILES, 0, 200000, 0 },
 	{ SC_FRAME_REDO, 0, 8, 0 },
 	{ SC_FRAME_REDO, 0, 8, 512 },
-	{ SC_FRAME_CHUNK, 0, 32, 1 },
-	{ SC_FRAME_CHUNK, SC_FRAME_ZERO, 32, 0 },
-	{ SC_FRAME_CHUNK, 0, 32, SC_FRAME_MAX_DATA },
+	{ SC_FRAME_CHUNK, 0, SC_CHUNK_BODY_SIZE, 1 },
+	{ SC_FRAME_CHUNK, 0, SC_CHUNK_BODY_SIZE, 0 },
+	{ SC_FRAME_CHUNK, SC_FRAME_ZSTD, SC_CHUNK_BODY_SIZE, 7 },
+	{ SC_FRAME_CHUNK, 0, SC_CHUNK_BODY_SIZE, SC_FRAME_MAX_DATA },
 	{ SC_FRAME_DONE, 0, 0, 0 },
 	{ SC_FRAME_ERROR, 0, 1024, 0 },
 };
@@ -172,8 +173,8 @@ static const struct frame_case small_cases[] = {
 	{ SC_FRAME_HELLO, 0, 52, 0 },
 	{ SC_FRAME_FILES, 0, 100, 0 },
 	{ SC_FRAME_REDO, 0, 8, 512 },
-	{ SC_FRAME_CHUNK, 0, 32, 64 },
-	{ SC_FRAME_CHUNK, SC_FRAME_ZERO, 32, 0 },
+	{ SC_FRAME_CHUNK, 0, SC_CHUNK_BODY_SIZE, 64 },
+	{ SC_FRAME_CHUNK, SC_FRAME_ZSTD, SC_CHUNK_BODY_SIZE, 7 },
 	{ SC_FRAME_DONE, 0, 0, 0 },
 };
 
@@ -253,7 +254,8 @@ static void bad_headers(void **state)
 		{ SC_FRAME_SEAL, 0, SC_FRAME_MAX_BODY + 1, 0,
 		  "frame too long" },
 		{ SC_FRAME_SEAL, 0, UINT32_MAX, 0, "frame too long" },
-		{ SC_FRAME_CHUNK, 0, 33, 0, "frame too long" },
+		{ SC_FRAME_CHUNK, 0, SC_CHUNK_BODY_SIZE + 1, 0,
+		  "frame too long" },
 		{ SC_FRAME_CHUNK, 0, 32, SC_FRAME_MAX_DATA + 1,
 		  "frame too long" },
 		{ SC_FRAME_REDO, 0, 8, UINT32_MAX, "frame too long" },
@@ -459,14 +461,14 @@ static int decode_chunk(struct sc_dec *dec)
 	if (sc_frame_get_chunk(dec, &got) < 0)
 		return -1;
 	return got.file == 7 && got.len == 100 && got.off == 3 << 20 &&
-			       got.digest[15] == 9
+			       got.digest[15] == 9 && got.map.bits[0] == 1
 		       ? 0
 		       : 1;
 }
 
 static void chunk_body(void **state)
 {
-	struct sc_chunk m = { 7, 100, 3 << 20, { [15] = 9 } };
+	struct sc_chunk m = { 7, 100, 3 << 20, { [15] = 9 }, { { 1 } } };
 	uint8_t body[SC_CHUNK_BODY_SIZE];
 	struct sc_enc enc = { 0 };
 
@@ -502,6 +504,23 @@ static void chunk_ranges(void **state)
 		sc_frame_put_chunk(body, &m);
 		assert_int_equal(sc_frame_get_chunk(&dec, &m), cases[i].want);
 	}
+}
+
+/* A block that the chunk does not have. */
+static void chunk_map_beyond_the_end(void **state)
+{
+	struct sc_chunk m = { .len = 3 * SC_BLOCK_SIZE + 1,
+			      .map.bits = { 0x0f } };
+	uint8_t body[SC_CHUNK_BODY_SIZE];
+	struct sc_dec dec = sc_dec_init(body, sizeof(body));
+
+	(void)state;
+	sc_frame_put_chunk(body, &m);
+	assert_int_equal(sc_frame_get_chunk(&dec, &m), 0);
+	m.map.bits[0] = 0x1f;
+	dec = sc_dec_init(body, sizeof(body));
+	sc_frame_put_chunk(body, &m);
+	assert_int_equal(sc_frame_get_chunk(&dec, &m), -1);
 }
 
 static int decode_seal(struct sc_dec *dec)
@@ -665,6 +684,7 @@ int main(void)
 		cmocka_unit_test(redo_begin_body),
 		cmocka_unit_test(chunk_body),
 		cmocka_unit_test(chunk_ranges),
+		cmocka_unit_test(chunk_map_beyond_the_end),
 		cmocka_unit_test(seal_body),
 		cmocka_unit_test(seal_with_a_huge_count),
 		cmocka_unit_test(longest_seal_fits_its_frame),
