@@ -10,20 +10,36 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 /* Tablespaces lie in schema directories or below; deeper is somebody's mistake.
  */
 #define MAX_DEPTH 16
 #define PAGE0_READ 4096
+/* Files whose page 0 the kernel is asked for before we read it. 3000 tables
+ * that were not in the page cache: 0.1 to 0.3 s, one by one 2 to 3 s (XFS and
+ * ext4 on a busy virtual disk). */
+#define SCAN_AHEAD 64
+
+/* A file on its way into the list. */
+struct candidate {
+	char *path; /* owned */
+	int fd;	    /* owned */
+	enum sc_file_kind kind;
+	struct stat st;
+};
 
 struct scan {
 	struct sc_filelist *list;
 	struct sc_err *err;
 	struct sc_image *image;
 	uint32_t page_size;
-	size_t n_system; /* files of the system tablespace */
+	size_t n_system;		    /* files of the system tablespace */
+	struct candidate ahead[SCAN_AHEAD]; /* a ring */
+	size_t first, n_ahead;
 };
 
 static bool ends_with(const char *name, const char *suffix)
@@ -112,32 +128,92 @@ static bool is_sparse(const struct stat *st)
 	       (uint64_t)st->st_size;
 }
 
+static void candidate_free(struct candidate *c)
+{
+	if (c->fd >= 0)
+		close(c->fd);
+	free(c->path);
+	*c = (struct candidate){ .fd = -1 };
+}
+
+/* 1; 0: it is not there and need not be; -1. */
+static int candidate_open(struct scan *sc, const char *path,
+			  enum sc_file_kind kind, struct candidate *c)
+{
+	*c = (struct candidate){ .kind = kind };
+	c->fd = sc->image->open_file(sc->image, path, false);
+	if (c->fd == -ENOENT && kind == SC_FILE_OPAQUE)
+		return 0;
+	if (c->fd < 0)
+		return scan_failed(sc, -c->fd, path);
+	c->path = strdup(path);
+	if (!c->path || fstat(c->fd, &c->st) < 0)
+		return scan_failed(sc, errno, path);
+	return S_ISREG(c->st.st_mode) ? 1 : not_regular(sc, path);
+}
+
 /* inherit: geometry of a system tablespace's first file, for its further ones
  * (they have no page 0 of their own), else NULL. */
-static int add_file(struct scan *sc, const char *path, enum sc_file_kind kind,
+static int add_file(struct scan *sc, const struct candidate *c,
 		    const struct sc_page_spec *inherit)
 {
-	CLEANUP_CLOSE int fd = sc->image->open_file(sc->image, path, false);
 	struct sc_page_spec spec = { 0 };
-	struct stat st;
 
-	if (fd == -ENOENT && kind == SC_FILE_OPAQUE)
-		return 0;
-	if (fd < 0)
-		return scan_failed(sc, -fd, path);
-	if (fstat(fd, &st) < 0)
-		return scan_failed(sc, errno, path);
-	if (!S_ISREG(st.st_mode))
-		return not_regular(sc, path);
 	if (inherit)
 		spec = *inherit;
-	else if (kind == SC_FILE_PAGES && read_spec(sc, fd, path, &spec) < 0)
+	else if (c->kind == SC_FILE_PAGES &&
+		 read_spec(sc, c->fd, c->path, &spec) < 0)
 		return -1;
-	if (sc_filelist_add(sc->list, path, kind, (uint64_t)st.st_size, &spec,
-			    sc->err) < 0)
+	if (sc_filelist_add(sc->list, c->path, c->kind, (uint64_t)c->st.st_size,
+			    &spec, sc->err) < 0)
 		return -1;
-	sc->list->files[sc->list->n - 1].sparse = is_sparse(&st);
+	sc->list->files[sc->list->n - 1].sparse = is_sparse(&c->st);
 	return 0;
+}
+
+/* The file that waited longest goes into the list. */
+static int add_first(struct scan *sc)
+{
+	struct candidate *c = &sc->ahead[sc->first];
+	int rc = add_file(sc, c, NULL);
+
+	candidate_free(c);
+	sc->first = (sc->first + 1) % SCAN_AHEAD;
+	sc->n_ahead--;
+	return rc;
+}
+
+/* Open a file and have its page 0 read; it is listed later, in order. */
+static int add_later(struct scan *sc, const char *path, enum sc_file_kind kind)
+{
+	struct candidate *c;
+	int rc;
+
+	if (sc->n_ahead == SCAN_AHEAD && add_first(sc) < 0)
+		return -1;
+	c = &sc->ahead[(sc->first + sc->n_ahead) % SCAN_AHEAD];
+	rc = candidate_open(sc, path, kind, c);
+	if (rc <= 0) {
+		candidate_free(c);
+		return rc;
+	}
+	sc->n_ahead++;
+	/* Only a hint. */
+	if (kind == SC_FILE_PAGES)
+		(void)posix_fadvise(c->fd, 0, PAGE0_READ, POSIX_FADV_WILLNEED);
+	return 0;
+}
+
+static int add_at_once(struct scan *sc, const char *path,
+		       const struct sc_page_spec *inherit)
+{
+	struct candidate c;
+	int rc = candidate_open(sc, path, SC_FILE_PAGES, &c);
+
+	if (rc > 0)
+		rc = add_file(sc, &c, inherit);
+	candidate_free(&c);
+	return rc;
 }
 
 /* A file of the system tablespace, which are listed first. */
@@ -209,7 +285,7 @@ static int scan_entry(struct scan *sc, int at, const char *name,
 	/* Before it is opened: that waits for ever on a fifo. */
 	if (type && !S_ISREG(type))
 		return not_regular(sc, path);
-	return is_listed(sc, path) ? 0 : add_file(sc, path, kind, NULL);
+	return is_listed(sc, path) ? 0 : add_later(sc, path, kind);
 }
 
 static int scan_dir(struct scan *sc, int at, const char *prefix, int depth)
@@ -256,7 +332,7 @@ static int scan_system(struct scan *sc, const char *data_file_path)
 			return sc_err_set(
 				sc->err, SC_ER_INTERNAL_ERROR,
 				"innodb_data_file_path names %s twice", name);
-		if (add_file(sc, name, SC_FILE_PAGES, first ? NULL : &spec) < 0)
+		if (add_at_once(sc, name, first ? NULL : &spec) < 0)
 			return -1;
 		sc->n_system = sc->list->n;
 		next_spec(&sc->list->files[sc->list->n - 1], &spec);
@@ -269,15 +345,34 @@ static int scan_system(struct scan *sc, const char *data_file_path)
 		     : 0;
 }
 
+static int scan_all(struct scan *sc, const char *data_file_path)
+{
+	int rc = scan_system(sc, data_file_path);
+
+	if (rc == 0)
+		rc = scan_dir(sc, sc->image->root, "", 0);
+	while (rc == 0 && sc->n_ahead)
+		rc = add_first(sc);
+	return rc;
+}
+
 int sc_filelist_scan(struct sc_image *image, const char *data_file_path,
 		     uint32_t page_size, struct sc_filelist *list,
 		     struct sc_err *err)
 {
-	struct scan sc = {
+	struct scan *sc = calloc(1, sizeof(*sc));
+	int rc;
+
+	if (!sc)
+		return sc_err_set(err, SC_ER_INTERNAL_ERROR, "out of memory");
+	*sc = (struct scan){
 		.list = list, .err = err, .image = image, .page_size = page_size
 	};
-
-	if (scan_system(&sc, data_file_path) < 0)
-		return -1;
-	return scan_dir(&sc, image->root, "", 0);
+	rc = scan_all(sc, data_file_path);
+	while (sc->n_ahead--) {
+		candidate_free(&sc->ahead[sc->first]);
+		sc->first = (sc->first + 1) % SCAN_AHEAD;
+	}
+	free(sc);
+	return rc;
 }
