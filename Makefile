@@ -107,6 +107,14 @@ $(B)/unit/test_inplace_crash: LDFLAGS += $(addprefix -Wl$(comma)--wrap=,$(FS_WRA
 # A kernel without some of io_uring.
 $(B)/unit/test_engine_ladder: LDFLAGS += -Wl,--wrap=io_uring_queue_init,--wrap=io_uring_register_files
 
+# Programs that measure; each says in its head what and how to call it.
+$(B)/perf/%: $(B)/obj/tests/perf/%.o $(LIB)
+	$(call say,LD,$@)
+	@mkdir -p $(@D)
+	$(Q)$(CC) $(LDFLAGS) -o $@ $^ $(PKG_LIBS)
+
+perf: $(patsubst tests/perf/%.c,$(B)/perf/%,$(wildcard tests/perf/*.c)) ## build the programs that measure (build/perf)
+
 units: $(UNITS) $(if $(SAN)$(HOOKS),,hooks)
 
 hooks:
@@ -156,7 +164,7 @@ bench: ## compare the speed with the stock plugin on the same servers (minutes, 
 	scripts/bench-clone
 
 clean: ## remove what was built (keeps the unpacked MySQL)
-	rm -rf build/obj build/pic build/unit build/hooks build/san-* build/*.a build/*.so \
+	rm -rf build/obj build/pic build/unit build/perf build/hooks build/san-* build/*.a build/*.so \
 	       build/snapclone build/snapcloned build/snapcloned.service \
 	       build/daemon-path
 
@@ -167,6 +175,6 @@ lint: ## formatting of C, shellcheck (needs clang-format and shellcheck)
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST) | expand -t 24
 
-.PHONY: all units hooks install uninstall FORCE deps check check-unit check-it check-san demo bench clean lint help
+.PHONY: all units perf hooks install uninstall FORCE deps check check-unit check-it check-san demo bench clean lint help
 .SECONDARY:
 -include $(shell [ -d build ] && find $(B)/obj $(B)/pic -name '*.d' 2>/dev/null)

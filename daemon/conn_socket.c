@@ -168,6 +168,36 @@ int sc_connect(const char *address, uint16_t port, int timeout_ms,
 	return fd;
 }
 
+/* Step over what was sent, and over empty parts. */
+static void skip_sent(struct msghdr *msg, size_t done)
+{
+	while (msg->msg_iovlen && msg->msg_iov->iov_len <= done) {
+		done -= msg->msg_iov->iov_len;
+		msg->msg_iov++;
+		msg->msg_iovlen--;
+	}
+	if (msg->msg_iovlen) {
+		msg->msg_iov->iov_base = (char *)msg->msg_iov->iov_base + done;
+		msg->msg_iov->iov_len -= done;
+	}
+}
+
+int sc_socket_send(int fd, struct iovec *parts, size_t n)
+{
+	struct msghdr msg = { .msg_iov = parts, .msg_iovlen = n };
+
+	skip_sent(&msg, 0);
+	while (msg.msg_iovlen) {
+		ssize_t done = sendmsg(fd, &msg, MSG_NOSIGNAL);
+
+		if (done < 0 && errno != EINTR)
+			return errno;
+		if (done > 0)
+			skip_sent(&msg, (size_t)done);
+	}
+	return 0;
+}
+
 /* ---- plain connection -------------------------------------------------------
  */
 
@@ -189,7 +219,8 @@ static int plain_read(struct sc_conn *conn, void *buf, size_t len,
 	size_t done = 0;
 
 	while (done < len) {
-		ssize_t n = recv(c->fd, (char *)buf + done, len - done, 0);
+		ssize_t n = recv(c->fd, (char *)buf + done, len - done,
+				 MSG_WAITALL);
 
 		if (n < 0 && errno == EINTR)
 			continue;
@@ -200,23 +231,13 @@ static int plain_read(struct sc_conn *conn, void *buf, size_t len,
 	return 0;
 }
 
-static int plain_write(struct sc_conn *conn, const void *buf, size_t len,
-		       struct sc_err *err)
+static int plain_writev(struct sc_conn *conn, struct iovec *parts, int n,
+			struct sc_err *err)
 {
-	struct conn_plain *c = (struct conn_plain *)conn;
-	size_t done = 0;
+	int sys_errno = sc_socket_send(((struct conn_plain *)conn)->fd, parts,
+				       (size_t)n);
 
-	while (done < len) {
-		ssize_t n = send(c->fd, (const char *)buf + done, len - done,
-				 MSG_NOSIGNAL);
-
-		if (n < 0 && errno == EINTR)
-			continue;
-		if (n <= 0)
-			return plain_failed(n < 0 ? errno : EPIPE, err);
-		done += (size_t)n;
-	}
-	return 0;
+	return sys_errno ? plain_failed(sys_errno, err) : 0;
 }
 
 static void plain_shutdown(struct sc_conn *conn, bool read_only)
@@ -233,7 +254,7 @@ static void plain_free(struct sc_conn *conn)
 
 static const struct sc_conn_ops plain_ops = {
 	.read = plain_read,
-	.write = plain_write,
+	.writev = plain_writev,
 	.shutdown = plain_shutdown,
 	.free = plain_free,
 };

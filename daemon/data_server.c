@@ -93,14 +93,33 @@ static void give_back(struct sc_data_server *s, unsigned stream)
 	pthread_cond_broadcast(&s->changed);
 }
 
+/* Keys cannot be changed in the kernel: not for a job that may need it. */
+static bool kernel_may_encrypt(const struct sc_data_server *s)
+{
+	return s->p.bytes && s->p.bytes <= SC_TLS_KERNEL_MAX;
+}
+
+/* Once per job; what holds for stream 0 holds for all. */
+static void log_tls(const struct sc_data_server *s, const struct sc_conn *conn)
+{
+	const char *who = "OpenSSL encrypts (no TLS in this kernel)";
+
+	if (sc_conn_tls_in_kernel(conn))
+		who = "the kernel encrypts (kTLS)";
+	else if (!kernel_may_encrypt(s))
+		who = "OpenSSL encrypts (too much data for one key in the kernel)";
+	sc_info("data connections: TLS 1.3, %s", who);
+}
+
 /* The guest's connection, with TLS where the job has it. */
 static struct sc_conn *guest_conn(struct sc_data_server *s, struct guest *g,
 				  struct sc_err *err)
 {
+	struct sc_tls_options options = { .no_kernel = !kernel_may_encrypt(s) };
 	struct sc_conn *conn =
-		s->p.tls
-			? sc_conn_tls_server(g->fd, s->p.job->id, s->p.key, err)
-			: sc_conn_plain_new(g->fd);
+		s->p.tls ? sc_conn_tls_server(g->fd, s->p.job->id, s->p.key,
+					      &options, err)
+			 : sc_conn_plain_new(g->fd);
 
 	if (!conn) {
 		sc_err_set(err, SC_ER_INTERNAL_ERROR, "out of memory");
@@ -138,6 +157,8 @@ static int admit(struct sc_data_server *s, struct guest *g, struct sc_err *err)
 		give_back(s, hello.stream);
 		return -1;
 	}
+	if (s->p.tls && hello.stream == 0)
+		log_tls(s, conn);
 	sc_socket_timeout(fd, 0);
 	return hello.stream;
 }

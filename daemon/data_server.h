@@ -17,6 +17,8 @@ struct sc_data_server_params {
 	const char *address; /* numeric */
 	uint16_t port;	     /* 0 = any free one */
 	bool tls;
+	uint64_t bytes;	    /* what the job will send, about; 0 = unknown. Up
+			       to SC_TLS_KERNEL_MAX the kernel may encrypt */
 	unsigned streams;   /* data streams at most, 1..SC_MAX_STREAMS */
 	const uint8_t *key; /* SC_JOB_KEY_SIZE bytes, borrowed */
 	int handshake_ms;   /* how long a peer may take to be admitted, in

@@ -83,6 +83,7 @@ static int open_remote(struct donor *d, uint16_t *ret_port, struct sc_err *err)
 		.address = d->start.bind_address,
 		.port = d->data_port,
 		.tls = d->start.tls,
+		.bytes = d->list.bytes,
 		.streams = d->start.streams,
 		.key = d->start.key,
 		.run_stream = run_stream,

@@ -48,6 +48,8 @@ static void set_link(struct link *link, int fd, struct sc_conn *conn)
 
 int recipient_connect(struct recipient *r, unsigned stream, struct sc_err *err)
 {
+	/* It sends next to nothing. */
+	const struct sc_tls_options options = { .no_kernel = true };
 	struct link *link = &r->links[stream];
 	struct sc_conn *conn;
 	int fd = sc_connect(r->start.address, r->start.port, SC_HANDSHAKE_MS,
@@ -58,7 +60,7 @@ int recipient_connect(struct recipient *r, unsigned stream, struct sc_err *err)
 	sc_socket_timeout(fd, SC_HANDSHAKE_MS);
 	set_link(link, fd, NULL);
 	conn = r->start.tls ? sc_conn_tls_client(fd, r->start.job_id,
-						 r->start.key, err)
+						 r->start.key, &options, err)
 			    : sc_conn_plain_new(fd);
 	set_link(link, -1, conn);
 	if (!conn) {

@@ -54,10 +54,13 @@ int sc_frame_send(struct sc_conn *conn, uint16_t type, uint16_t flags,
 		  const void *body, size_t body_len, const void *data,
 		  size_t data_len, struct sc_err *err)
 {
-	/* Small bodies go out with their header in one write. */
-	uint8_t head[SC_FRAME_HEADER_SIZE + 128];
+	uint8_t head[SC_FRAME_HEADER_SIZE];
 	struct sc_frame f = { .type = type, .flags = flags };
-	size_t inline_len = body_len <= 128 ? body_len : 0;
+	struct iovec parts[] = {
+		{ head, sizeof(head) },
+		{ (void *)body, body_len },
+		{ (void *)data, data_len },
+	};
 
 	if (type == 0 || type > SC_FRAME_TYPE_MAX ||
 	    body_len > frame_limits[type].max_body ||
@@ -68,15 +71,7 @@ int sc_frame_send(struct sc_conn *conn, uint16_t type, uint16_t flags,
 	f.body_len = (uint32_t)body_len;
 	f.data_len = (uint32_t)data_len;
 	put_header(head, &f, body);
-	if (inline_len)
-		memcpy(head + SC_FRAME_HEADER_SIZE, body, inline_len);
-	if (sc_conn_write(conn, head, SC_FRAME_HEADER_SIZE + inline_len, err) <
-	    0)
-		return -1;
-	if (body_len > inline_len &&
-	    sc_conn_write(conn, body, body_len, err) < 0)
-		return -1;
-	return data_len ? sc_conn_write(conn, data, data_len, err) : 0;
+	return sc_conn_writev(conn, parts, 3, err);
 }
 
 int sc_frame_send_enc(struct sc_conn *conn, uint16_t type, struct sc_enc *enc,

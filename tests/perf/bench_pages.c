@@ -2,8 +2,7 @@
 /*
  * Throughput of the CRC and of the page check, one thread, data in the cache
  * of the processor (1 MiB) and in memory (256 MiB).
- * Build: cc -O2 -D_GNU_SOURCE -I. tests/perf/bench_pages.c io/crc32c.c \
- *        io/pages.c io/page_legacy.c io/base/err.c -o bench_pages
+ * Usage: build/perf/bench_pages (make perf)
  */
 #include "io/base/clock.h"
 #include "io/crc32c.h"

@@ -170,8 +170,9 @@ static int dial(void)
 static struct sc_conn *over(int fd)
 {
 	struct sc_err e = SC_ERR_INIT;
-	struct sc_conn *conn = tls ? sc_conn_tls_client(fd, job_id, key, &e)
-				   : sc_conn_plain_new(fd);
+	struct sc_conn *conn =
+		tls ? sc_conn_tls_client(fd, job_id, key, NULL, &e)
+		    : sc_conn_plain_new(fd);
 
 	if (!conn)
 		fail_msg("%s", e.msg);
@@ -466,7 +467,7 @@ static void strangers_with_the_wrong_key(void **state)
 		char byte;
 		int fd = dial();
 
-		assert_null(sc_conn_tls_client(fd, job_id, other, &e));
+		assert_null(sc_conn_tls_client(fd, job_id, other, NULL, &e));
 		/* Then the server lets go of the socket. */
 		while (recv(fd, &byte, 1, 0) > 0)
 			;

@@ -106,8 +106,10 @@ static void *end_main(void *arg)
 {
 	struct end *e = arg;
 
-	e->conn = e->server ? sc_conn_tls_server(e->fd, e->id, e->key, &e->err)
-			    : sc_conn_tls_client(e->fd, e->id, e->key, &e->err);
+	e->conn = e->server ? sc_conn_tls_server(e->fd, e->id, e->key, NULL,
+						 &e->err)
+			    : sc_conn_tls_client(e->fd, e->id, e->key, NULL,
+						 &e->err);
 	if (!e->conn)
 		hang_up(e);
 	return NULL;
@@ -571,7 +573,7 @@ static void failure_leaves_the_descriptor(void **state)
 
 	(void)state;
 	assert_true(write(server.fd, "nonsense nonsense", 17) > 0);
-	assert_null(sc_conn_tls_client(fd, job_id, key, &client.err));
+	assert_null(sc_conn_tls_client(fd, job_id, key, NULL, &client.err));
 	assert_int_equal(send(fd, "x", 1, MSG_NOSIGNAL), 1);
 }
 
