@@ -43,7 +43,8 @@ struct conn_tls {
 	BIO_METHOD *method;
 	struct sc_wire wire;
 	int fd;
-	bool in_kernel; /* encrypts what is sent */
+	bool in_kernel;	     /* encrypts what is sent */
+	atomic_bool stopped; /* by a shutdown, for writes */
 	uint64_t rekey_bytes;
 	uint64_t rekey_at; /* bytes_out */
 	char identity[2 * SC_JOB_ID_SIZE + 1];
@@ -165,6 +166,10 @@ static int kernel_writev(struct conn_tls *c, struct iovec *parts, int n,
 			"data connection: %llu GiB sent under one key, and the kernel's TLS cannot change it; HINT: without the kernel's module 'tls' OpenSSL encrypts, which can",
 			(unsigned long long)(c->base.bytes_out / SC_GIB));
 	sys_errno = sc_socket_send(c->fd, parts, (size_t)n);
+	/* After a shutdown of its own side kTLS takes some MiB more without an
+	 * error. Source: tls_sw_sendmsg() in net/tls/tls_sw.c, Linux 7.2. */
+	if (!sys_errno && c->stopped)
+		sys_errno = EPIPE;
 	return sys_errno ? sc_err_sys(err, SC_ER_CLONE_PROTOCOL, sys_errno,
 				      "data connection: write")
 			 : 0;
@@ -196,8 +201,11 @@ static int tls_writev(struct sc_conn *conn, struct iovec *parts, int n,
 
 static void tls_shutdown(struct sc_conn *conn, bool read_only)
 {
-	shutdown(((struct conn_tls *)conn)->fd,
-		 read_only ? SHUT_RD : SHUT_RDWR);
+	struct conn_tls *c = (struct conn_tls *)conn;
+
+	if (!read_only)
+		c->stopped = true;
+	shutdown(c->fd, read_only ? SHUT_RD : SHUT_RDWR);
 }
 
 /* Everything but the socket. */
