@@ -46,8 +46,8 @@ struct sc_engine_ops {
 	void (*submit)(struct sc_engine *engine, struct sc_io *io);
 	/* Start everything that is queued. Does not wait. */
 	void (*flush)(struct sc_engine *engine);
-	/* The next complete request, waiting for one; NULL when none is
-	 * queued. */
+	/* Start everything that is queued, then the next complete request,
+	 * waiting for one; NULL when there is none. */
 	struct sc_io *(*wait)(struct sc_engine *engine);
 	/* A descriptor that many requests will use, and its end: before it is
 	 * closed, with none of its requests running. Optional, only for speed:

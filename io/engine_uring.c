@@ -145,22 +145,31 @@ static bool is_passing(int rc)
 	return rc >= 0 || rc == -EINTR || rc == -EAGAIN || rc == -EBUSY;
 }
 
-static void uring_flush(struct sc_engine *engine)
+static void start_queued(struct io_uring *ring)
 {
-	struct engine_uring *eu = (struct engine_uring *)engine;
 	int rc = 0;
 
-	if (io_uring_sq_ready(&eu->ring))
-		rc = io_uring_submit(&eu->ring);
+	if (io_uring_sq_ready(ring))
+		rc = io_uring_submit(ring);
 	if (!is_passing(rc))
 		broken(rc);
 }
 
-/* The next completion; something is queued or running. */
+static void uring_flush(struct sc_engine *engine)
+{
+	start_queued(&((struct engine_uring *)engine)->ring);
+}
+
+/* The next completion; something is queued or running. What is queued starts
+ * first: the device works on while the caller does with what it gets. */
 static struct io_uring_cqe *next_cqe(struct io_uring *ring)
 {
 	struct io_uring_cqe *cqe;
 
+	if (io_uring_peek_cqe(ring, &cqe) == 0) {
+		start_queued(ring);
+		return cqe;
+	}
 	while (io_uring_peek_cqe(ring, &cqe) != 0) {
 		int rc = io_uring_submit_and_wait(ring, 1);
 

@@ -15,6 +15,7 @@
 #include <liburing.h>
 #include <linux/filter.h>
 #include <linux/seccomp.h>
+#include <poll.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -501,6 +502,44 @@ static void arena_of_parts(void **state)
 	close(mem);
 }
 
+static struct sc_io *submit(struct sc_engine *engine, struct sc_io *io,
+			    enum sc_io_op op, int file, void *buf)
+{
+	*io = (struct sc_io){ .op = op, .fd = file, .buf = buf, .len = 1 };
+	engine->ops->submit(engine, io);
+	return io;
+}
+
+/* A request that was queued starts with the next wait, even when that has a
+ * completion at hand. The request is a write into a pipe. */
+static void wait_starts_what_is_queued(void **state)
+{
+	struct sc_engine_params params = { .depth = 4,
+					   .kind = SC_ENGINE_URING };
+	struct sc_engine *engine;
+	struct sc_io ios[3];
+	struct pollfd poller = { .events = POLLIN };
+	char bytes[3] = "";
+	int pipes[2];
+
+	(void)state;
+	need_uring();
+	assert_int_equal(pipe(pipes), 0);
+	poller.fd = pipes[0];
+	engine = sc_engine_open(&params);
+	submit(engine, &ios[0], SC_IO_READ, fd, &bytes[0]);
+	submit(engine, &ios[1], SC_IO_READ, fd, &bytes[1]);
+	engine->ops->wait(engine);
+	submit(engine, &ios[2], SC_IO_WRITE, pipes[1], &bytes[2]);
+	assert_ptr_not_equal(engine->ops->wait(engine), &ios[2]);
+	assert_int_equal(poll(&poller, 1, 10000), 1);
+	assert_ptr_equal(engine->ops->wait(engine), &ios[2]);
+	assert_int_equal(ios[2].res, 1);
+	engine->ops->destroy(engine);
+	close(pipes[0]);
+	close(pipes[1]);
+}
+
 #define TEST(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
 
 int main(void)
@@ -512,7 +551,7 @@ int main(void)
 		TEST(io_uring_forbidden),   TEST(io_uring_half_forbidden),
 		TEST(uring_or_nothing),	    TEST(sync_when_asked_for),
 		TEST(depth_out_of_range),   TEST(kinds),
-		TEST(arena_of_parts),
+		TEST(arena_of_parts),	    TEST(wait_starts_what_is_queued),
 	};
 
 	seen = mmap(NULL, sizeof(*seen), PROT_READ | PROT_WRITE,
