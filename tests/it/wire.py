@@ -9,8 +9,8 @@ import subprocess
 
 CTL_MAGIC, FRAME_MAGIC = 0x4c544353, 0x46444353
 HELLO, DONOR_START, DONOR_READY, RECIPIENT_START, ERROR, CANCEL, LOG = 1, 2, 3, 9, 12, 13, 14
-PROTOCOL_VERSION = 1  # data channel
-CONTROL_VERSION = 3
+PROTOCOL_VERSION = 2  # data channel
+CONTROL_VERSION = 4
 
 
 def text(value):
@@ -95,7 +95,7 @@ class Control:
 
     def donor_start(self, server, spool, job, key, tls=True):
         """Begin a donor job for a running server; the port it listens on."""
-        body = (job + key + bytes([tls, 0, 0]) + struct.pack('<IIIII', 2, 4 << 20, 0, 0, 16384) + text('127.0.0.1') + text('test')
+        body = (job + key + bytes([tls, 0, 0, 0, 0]) + struct.pack('<IIIII', 2, 4 << 20, 0, 0, 16384) + text('127.0.0.1') + text('test')
                 + text(server.value('SELECT @@server_uuid')) + text(server.value('SELECT @@innodb_data_file_path'))
                 + text(''))
         self.send(DONOR_START, body, [server.datadir, server.datadir + '/#innodb_redo', spool])

@@ -22,6 +22,8 @@
 
 /* A full record of TLS 1.3 on the wire: RFC 8446 5.2, 16 bytes of tag. */
 enum { RECORD = 5 + 16384 + 1 + 16 };
+/* The record with a chunk's header and body; the data's follow. */
+enum { HEAD = 5 + SC_FRAME_HEADER_SIZE + SC_CHUNK_BODY_SIZE + 1 + 16 };
 /* A KeyUpdate on the wire: 4 + 1 bytes in a record of its own. */
 enum { KEY_UPDATE = 5 + 5 + 1 + 16 };
 
@@ -145,7 +147,8 @@ static void send_all_sizes(void)
 {
 	static const size_t sizes[] = { 0,
 					1,
-					16384 - 56,
+					16384 - SC_FRAME_HEADER_SIZE -
+						SC_CHUNK_BODY_SIZE,
 					16384,
 					16385,
 					512 * SC_KIB - 1,
@@ -367,22 +370,21 @@ static size_t damaged(enum kind kind, struct fx_relay *relay, uint64_t flip_at,
 	return n;
 }
 
-/* Where in a record, and which bits. 77 is the record of header and body; the
- * data's follow. */
+/* Where, and which bits. */
 static const struct {
 	uint64_t at;
 	uint8_t flip;
 	const char *text; /* NULL: any */
 } flips[] = {
-	{ 0, 0xff, NULL },			     /* type */
-	{ 1, 0x80, "version" },			     /* version */
-	{ 3, 0x80, "too long" },		     /* length */
-	{ 4, 1, "bad record mac" },		     /* length, a byte off */
-	{ 5, 1, "bad record mac" },		     /* first byte */
-	{ 5 + 30, 0x10, "bad record mac" },	     /* body of the frame */
-	{ 78 + 5, 1, "bad record mac" },	     /* data */
-	{ 78 + RECORD - 1, 0x80, "bad record mac" }, /* tag */
-	{ 78 + 40 * (uint64_t)RECORD + 777, 4, "bad record mac" },
+	{ 0, 0xff, NULL },			       /* type */
+	{ 1, 0x80, "version" },			       /* version */
+	{ 3, 0x80, "too long" },		       /* length */
+	{ 4, 1, "bad record mac" },		       /* length, a byte off */
+	{ 5, 1, "bad record mac" },		       /* first byte */
+	{ 5 + 30, 0x10, "bad record mac" },	       /* body of the frame */
+	{ HEAD + 5, 1, "bad record mac" },	       /* data */
+	{ HEAD + RECORD - 1, 0x80, "bad record mac" }, /* tag */
+	{ HEAD + 40 * (uint64_t)RECORD + 777, 4, "bad record mac" },
 };
 
 static void bytes_flipped_on_the_wire(void **state)
@@ -408,11 +410,15 @@ static void bytes_flipped_on_the_wire(void **state)
  * of the frame counts. */
 static void cut_off_in_the_middle(void **state)
 {
-	static const uint64_t cuts[] = {
-		0,  1,		 4,
-		5,  77,		 78,
-		79, 78 + RECORD, 78 + 20 * (uint64_t)RECORD + 9
-	};
+	static const uint64_t cuts[] = { 0,
+					 1,
+					 4,
+					 5,
+					 HEAD - 1,
+					 HEAD,
+					 79,
+					 HEAD + RECORD,
+					 HEAD + 20 * (uint64_t)RECORD + 9 };
 
 	(void)state;
 	for (size_t i = 0; i < KINDS * SC_ARRAY_SIZE(cuts); i++) {
