@@ -10,6 +10,8 @@
 #include "tests/unit/dir_fixture.h"
 
 #include <errno.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <pthread.h>
 #include <setjmp.h>
 #include <signal.h>
@@ -34,6 +36,7 @@ static struct sc_err err;
 static uint16_t port;
 static bool tls;
 static unsigned handshake_ms; /* 0 = the default */
+static uint64_t job_bytes;    /* what the job will send */
 static unsigned fds_before, threads_before;
 static atomic_uint ran[STREAMS + 1]; /* streams that were run */
 /* What the streams do. */
@@ -65,11 +68,20 @@ static void cancel_job(struct sc_job *j)
 
 static const struct sc_job_ops job_ops = { .cancel = cancel_job };
 
-static void no_log(void *ctx, enum sc_log_level level, const char *line)
+/* What the log said about TLS; the log calls one at a time. */
+static struct {
+	unsigned n;
+	char line[200];
+} said;
+
+static void keep_tls_line(void *ctx, enum sc_log_level level, const char *line)
 {
 	(void)ctx;
 	(void)level;
-	(void)line;
+	if (!strstr(line, "data connections: TLS"))
+		return;
+	said.n++;
+	snprintf(said.line, sizeof(said.line), "%s", line);
 }
 
 static int setup(bool with_tls)
@@ -77,6 +89,7 @@ static int setup(bool with_tls)
 	struct sc_data_server_params params = { .job = &job,
 						.address = "127.0.0.1",
 						.tls = with_tls,
+						.bytes = job_bytes,
 						.streams = STREAMS,
 						.key = key,
 						.handshake_ms =
@@ -719,6 +732,37 @@ static int first_thread(void **state)
 	return pthread_join(thread, NULL);
 }
 
+static const char *who_should_encrypt(uint64_t bytes)
+{
+	int fd = dial();
+	bool kernel = setsockopt(fd, SOL_TCP, TCP_ULP, "tls", 4) == 0;
+
+	close(fd);
+	if (bytes == 0 || bytes > SC_TLS_KERNEL_MAX)
+		return "OpenSSL encrypts (too much data";
+	return kernel ? "the kernel encrypts"
+		      : "OpenSSL encrypts (no TLS in this kernel)";
+}
+
+/* Once per job, not per stream; and keys that need a change stay with OpenSSL.
+ */
+static void who_encrypts_is_said_once(void **state)
+{
+	static const uint64_t sizes[] = { 1, SC_TLS_KERNEL_MAX,
+					  SC_TLS_KERNEL_MAX + 1, 0 };
+
+	for (size_t i = 0; i < SC_ARRAY_SIZE(sizes); i++) {
+		assert_int_equal(teardown(state), 0);
+		job_bytes = sizes[i];
+		said.n = 0;
+		assert_int_equal(setup(true), 0);
+		expect_unharmed();
+		assert_int_equal(said.n, 1);
+		if (!strstr(said.line, who_should_encrypt(sizes[i])))
+			fail_msg("%zu: '%s'", i, said.line);
+	}
+}
+
 #define PLAIN(f)                                                               \
 	{                                                                      \
 #f, f, setup_plain, teardown, NULL                             \
@@ -761,9 +805,10 @@ int main(void)
 		BOTH(free_with_everybody_there),
 		BOTH(free_at_once),
 		PLAIN(address_in_use),
+		TLS(who_encrypts_is_said_once),
 	};
 
 	signal(SIGPIPE, SIG_IGN); /* as the daemon does */
-	sc_log_setup(SC_LOG_ERROR, no_log, NULL);
+	sc_log_setup(SC_LOG_INFO, keep_tls_line, NULL);
 	return cmocka_run_group_tests(tests, first_thread, NULL);
 }
