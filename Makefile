@@ -115,6 +115,9 @@ $(B)/perf/%: $(B)/obj/tests/perf/%.o $(LIB)
 
 perf: $(patsubst tests/perf/%.c,$(B)/perf/%,$(wildcard tests/perf/*.c)) ## build the programs that measure (build/perf)
 
+# Every engine of this test makes faults.
+$(B)/unit/test_faults: LDFLAGS += -Wl,--wrap=sc_engine_open
+
 units: $(UNITS) $(if $(SAN)$(HOOKS),,hooks)
 
 hooks:
