@@ -8,7 +8,7 @@ from helpers import wait_for
 from template import give
 
 SCHEMA = 'pg'
-ROWS = 400
+ROWS = 200
 # Rows of all sizes: in the page, and outside in BLOB pages; compressible and not.
 FILL = ("INSERT INTO {t} (v, b) WITH RECURSIVE s(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM s WHERE i < {n}) "
         "SELECT SHA2(i, 256), IF(i % 20, LEFT(REPEAT(SHA2(RAND(i), 256), 20), i * 3), "
@@ -35,13 +35,18 @@ def kinds(page_size):
     return found
 
 
-def make(server, page_size):
-    """All of them, with rows."""
+def make(server, page_size, only=None):
+    """All of them, with rows; only: table names, and nothing but these."""
     session = [f'CREATE SCHEMA {SCHEMA}', f'USE {SCHEMA}', "CREATE TABLESPACE gen ADD DATAFILE 'gen.ibd'"]
     if key_block_sizes(page_size):
         session.append(f"CREATE TABLESPACE genzip ADD DATAFILE 'genzip.ibd' FILE_BLOCK_SIZE={page_size // 2}")
     for name, options in kinds(page_size).items():
+        if only and name not in only:
+            continue
         session += [f'CREATE TABLE {name} ({COLUMNS}) {options}', FILL.format(t=name, n=ROWS)]
+    if only:
+        server.sql('SET sql_log_bin = 0', *session)
+        return server
     server.sql('SET sql_log_bin = 0', *session, *spatial(), *loaded(server))
     for name in ('plain', 'kbs4', 'zlib'):
         if name in kinds(page_size):

@@ -292,6 +292,8 @@ static void system_tablespace_of_several_files(void **state)
 	assert_int_equal(list.n, 3);
 	assert_string_equal(list.files[0].path, "ibdata1");
 	assert_string_equal(list.files[1].path, "ibdata2");
+	assert_int_equal(list.files[0].spec.first_page, 0);
+	assert_int_equal(list.files[1].spec.first_page, 3);
 	assert_string_equal(list.files[2].path, "third");
 	for (int i = 0; i < 3; i++) {
 		assert_int_equal(list.files[i].kind, SC_FILE_PAGES);
