@@ -6,6 +6,7 @@
 #include "io/base/cleanup.h"
 #include "io/base/clock.h"
 #include "io/base/log.h"
+#include "io/base/num.h"
 #include "io/squeeze.h"
 
 #include <errno.h>
@@ -111,37 +112,60 @@ static int reap(struct receiver *rx, bool failed, struct sc_err *err)
 	return settle(rx, slot, rc);
 }
 
-/* The logical bytes of a chunk whose frame came: data of the frame is in the
- * slot, or compressed in the squeezer's buffer. */
-static int unpack_chunk(struct receiver *rx, struct sc_slot *slot,
-			struct sc_err *err)
+/* The chunk as it is, hashed piece by piece while each is hot. */
+static int receive_plain(struct receiver *rx, struct sc_slot *slot,
+			 struct sc_err *err)
+{
+	struct sc_digest_state state;
+	uint32_t len = slot->chunk.len;
+
+	sc_digest_begin(&state);
+	for (uint32_t at = 0; at < len; at += SC_DIGEST_PIECE) {
+		uint32_t n = SC_MIN(len - at, SC_DIGEST_PIECE);
+
+		if (sc_conn_read(rx->link->conn, slot->buf + at, n, err) < 0)
+			return -1;
+		sc_digest_add(&state, slot->buf + at, n);
+	}
+	sc_digest_end(&state, slot->digest);
+	slot->hashed = true;
+	return 0;
+}
+
+/* The blocks of its map, compressed or not. */
+static int receive_packed(struct receiver *rx, struct sc_slot *slot,
+			  uint32_t len, struct sc_err *err)
+{
+	uint32_t data_len = rx->frame.data_len;
+	bool zstd = rx->frame.flags & SC_FRAME_ZSTD;
+	void *to = zstd ? sc_unsqueeze_buffer(rx->squeeze) : slot->buf;
+
+	if (data_len && sc_conn_read(rx->link->conn, to, data_len, err) < 0)
+		return -1;
+	if (zstd &&
+	    sc_unsqueeze(rx->squeeze, data_len, slot->buf, len, err) < 0)
+		return -1;
+	sc_blockmap_unpack(&slot->chunk.map, slot->buf, slot->chunk.len);
+	return 0;
+}
+
+/* The data of a frame whose header and body came, into the slot. */
+static int receive_chunk(struct receiver *rx, struct sc_slot *slot,
+			 struct sc_err *err)
 {
 	struct sc_dec dec = sc_frame_body(&rx->frame);
 	bool zstd = rx->frame.flags & SC_FRAME_ZSTD;
 	uint32_t len;
 
+	slot->hashed = false;
 	if (sc_frame_get_chunk(&dec, &slot->chunk) < 0)
 		return sc_frame_bad(err, "malformed CHUNK");
 	len = sc_blockmap_bytes(&slot->chunk.map, slot->chunk.len);
-	if (zstd) {
-		if (!len || sc_unsqueeze(rx->squeeze, rx->frame.data_len,
-					 slot->buf, len, err) < 0)
-			return sc_frame_bad(err, "malformed CHUNK");
-	} else if (rx->frame.data_len != len) {
+	if (zstd ? !len : rx->frame.data_len != len)
 		return sc_frame_bad(err, "malformed CHUNK");
-	}
-	sc_blockmap_unpack(&slot->chunk.map, slot->buf, slot->chunk.len);
-	return 0;
-}
-
-/* Where the data of a frame goes; decided by its header. */
-static void *chunk_place(const struct sc_frame *frame, void *arg)
-{
-	struct receiver *rx = arg;
-
-	return frame->flags & SC_FRAME_ZSTD
-		       ? sc_unsqueeze_buffer(rx->squeeze)
-		       : rx->slots.idle[rx->slots.n_idle - 1]->buf;
+	if (!zstd && len == slot->chunk.len)
+		return receive_plain(rx, slot, err);
+	return receive_packed(rx, slot, len, err);
 }
 
 /* Receive one frame: 1 a chunk, 0 the end, -1. A slot is idle. */
@@ -153,16 +177,16 @@ static int receive_one(struct receiver *rx, struct sc_err *err)
 
 	/* The wait for the network begins with all writes on their way. */
 	rx->slots.engine->ops->flush(rx->slots.engine);
-	if (sc_frame_recv_into(rx->link->conn, frame, chunk_place, rx, err) < 0)
+	if (sc_frame_recv_head(rx->link->conn, frame, true, err) < 0)
 		return -1;
-	rx->link->r->network +=
-		SC_FRAME_HEADER_SIZE + frame->body_len + frame->data_len;
 	if (frame->type == SC_FRAME_CHUNKS_END)
 		return 0;
 	if (frame->type != SC_FRAME_CHUNK)
 		return sc_frame_bad(err, "unexpected frame");
 	slot = sc_slot_take(&rx->slots);
-	rc = unpack_chunk(rx, slot, err);
+	rc = receive_chunk(rx, slot, err);
+	rx->link->r->network +=
+		SC_FRAME_HEADER_SIZE + frame->body_len + frame->data_len;
 	if (rc == 0)
 		rc = sc_stage_chunk(rx->link->r->stage, rx->link->stream, slot,
 				    err);

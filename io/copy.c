@@ -60,11 +60,32 @@ static int pass_on(struct stream *st, struct sc_slot *slot, struct sc_err *err)
 {
 	struct sc_sink *sink = st->copy->sink;
 
-	sc_digest(slot->buf, slot->chunk.len, slot->chunk.digest);
 	sc_blockmap_find(&slot->chunk.map, slot->buf, slot->chunk.len,
 			 file_of(st, slot)->sparse ? 1 : DENSE_GROUP);
 	st->copy->bytes_read += slot->chunk.len;
 	return settle(st, slot, sink->ops->chunk(sink, st->index, slot, err));
+}
+
+/* Check the pages piece by piece and hash each piece while it is hot. */
+static int check_and_hash(struct stream *st, struct sc_slot *slot,
+			  struct sc_err *err)
+{
+	const struct sc_file *file = file_of(st, slot);
+	struct sc_chunk *chunk = &slot->chunk;
+	struct sc_digest_state state;
+
+	sc_digest_begin(&state);
+	for (uint32_t at = 0; at < chunk->len; at += SC_DIGEST_PIECE) {
+		uint32_t n = SC_MIN(chunk->len - at, SC_DIGEST_PIECE);
+
+		if (file->kind == SC_FILE_PAGES &&
+		    sc_copy_check(st->checker, file, slot->io.fd,
+				  chunk->off + at, slot->buf + at, n, err) < 0)
+			return -1;
+		sc_digest_add(&state, slot->buf + at, n);
+	}
+	sc_digest_end(&state, chunk->digest);
+	return 0;
 }
 
 static int check_read(struct stream *st, struct sc_slot *slot,
@@ -82,10 +103,7 @@ static int check_read(struct stream *st, struct sc_slot *slot,
 			"%s was truncated while it was copied: %" PRId64
 			" bytes at %" PRIu64 ", expected %u",
 			file->path, slot->io.res, chunk->off, chunk->len);
-	if (file->kind != SC_FILE_PAGES)
-		return 0;
-	return sc_copy_check(st->checker, file, slot->io.fd, chunk->off,
-			     slot->buf, chunk->len, err);
+	return check_and_hash(st, slot, err);
 }
 
 static int complete_write(struct stream *st, struct sc_slot *slot,
@@ -134,6 +152,7 @@ static int pass_on_hole(struct stream *st, struct sc_slot *slot,
 {
 	leave_input(slot);
 	memset(slot->buf, 0, slot->chunk.len);
+	sc_digest(slot->buf, slot->chunk.len, slot->chunk.digest);
 	return pass_on(st, slot, err);
 }
 

@@ -128,9 +128,8 @@ static int frame_room(struct sc_frame *f, struct sc_err *err)
 	return 0;
 }
 
-/* Header and body. */
-static int recv_head(struct sc_conn *conn, struct sc_frame *frame, bool data_ok,
-		     struct sc_err *err)
+int sc_frame_recv_head(struct sc_conn *conn, struct sc_frame *frame,
+		       bool data_ok, struct sc_err *err)
 {
 	uint8_t h[SC_FRAME_HEADER_SIZE];
 
@@ -150,19 +149,8 @@ static int recv_head(struct sc_conn *conn, struct sc_frame *frame, bool data_ok,
 int sc_frame_recv(struct sc_conn *conn, struct sc_frame *frame, void *data,
 		  struct sc_err *err)
 {
-	if (recv_head(conn, frame, data != NULL, err) < 0)
+	if (sc_frame_recv_head(conn, frame, data != NULL, err) < 0)
 		return -1;
 	return frame->data_len ? sc_conn_read(conn, data, frame->data_len, err)
-			       : 0;
-}
-
-int sc_frame_recv_into(struct sc_conn *conn, struct sc_frame *frame,
-		       void *(*place)(const struct sc_frame *frame, void *arg),
-		       void *arg, struct sc_err *err)
-{
-	if (recv_head(conn, frame, true, err) < 0)
-		return -1;
-	return frame->data_len ? sc_conn_read(conn, place(frame, arg),
-					      frame->data_len, err)
 			       : 0;
 }

@@ -82,11 +82,10 @@ int sc_frame_send_enc(struct sc_conn *conn, uint16_t type, struct sc_enc *enc,
 int sc_frame_recv(struct sc_conn *conn, struct sc_frame *frame, void *data,
 		  struct sc_err *err);
 
-/* The same, with the data going to where `place` says once the header is known;
- * room for SC_FRAME_MAX_DATA bytes. */
-int sc_frame_recv_into(struct sc_conn *conn, struct sc_frame *frame,
-		       void *(*place)(const struct sc_frame *frame, void *arg),
-		       void *arg, struct sc_err *err);
+/* Only header and body, checked; data_len bytes of data are still to be read.
+ */
+int sc_frame_recv_head(struct sc_conn *conn, struct sc_frame *frame,
+		       bool data_ok, struct sc_err *err);
 
 /* The error for a frame that is malformed or out of order. Returns -1. */
 int sc_frame_bad(struct sc_err *err, const char *what);

@@ -15,6 +15,8 @@ struct sc_slot {
 	struct sc_io io; /* user: the slot */
 	uint8_t *buf;	 /* SC_CHUNK_SIZE bytes, aligned for O_DIRECT */
 	struct sc_chunk chunk;
+	bool hashed; /* received: digest is that of the buffer */
+	uint8_t digest[SC_DIGEST_SIZE];
 	struct sc_openfile *in, *out; /* being read, written; else NULL */
 	bool drop_cache;	      /* the read fills the page cache */
 };

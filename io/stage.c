@@ -36,15 +36,15 @@ static int check_range(struct sc_staged *stage, const struct sc_chunk *chunk,
 }
 
 static int check_digest(struct sc_staged *stage, const struct sc_file *file,
-			const struct sc_slot *slot, struct sc_err *err)
+			struct sc_slot *slot, struct sc_err *err)
 {
 	const struct sc_chunk *chunk = &slot->chunk;
-	uint8_t digest[SC_DIGEST_SIZE];
 
 	if (stage->local)
 		return 0;
-	sc_digest(slot->buf, chunk->len, digest);
-	if (!memcmp(digest, chunk->digest, SC_DIGEST_SIZE))
+	if (!slot->hashed)
+		sc_digest(slot->buf, chunk->len, slot->digest);
+	if (!memcmp(slot->digest, chunk->digest, SC_DIGEST_SIZE))
 		return 0;
 	return sc_err_set(err, SC_ER_CLONE_PROTOCOL,
 			  "%s: bytes %" PRIu64 " to %" PRIu64

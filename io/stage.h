@@ -50,9 +50,10 @@ int sc_stage_stream_open(struct sc_staged *stage, unsigned stream,
 void sc_stage_stream_close(struct sc_staged *stage, unsigned stream);
 
 /*
- * Check the range and the digest of the slot's chunk, and queue its write. 1:
- * it is on its way, on its completion call sc_stage_wrote(); 0: done with the
- * slot, there is nothing to write (all zero: left as a hole); -1.
+ * Check the range and the digest (slot->hashed: as computed already) of the
+ * slot's chunk, and queue its write. 1: it is on its way, on its completion
+ * call sc_stage_wrote(); 0: done with the slot, there is nothing to write (all
+ * zero: left as a hole); -1.
  */
 int sc_stage_chunk(struct sc_staged *stage, unsigned stream,
 		   struct sc_slot *slot, struct sc_err *err);
