@@ -61,7 +61,8 @@ static int pass_on(struct stream *st, struct sc_slot *slot, struct sc_err *err)
 	struct sc_sink *sink = st->copy->sink;
 
 	sc_blockmap_find(&slot->chunk.map, slot->buf, slot->chunk.len,
-			 file_of(st, slot)->sparse ? 1 : DENSE_GROUP);
+			 sc_file_is_sparse(file_of(st, slot)) ? 1
+							      : DENSE_GROUP);
 	st->copy->bytes_read += slot->chunk.len;
 	return settle(st, slot, sink->ops->chunk(sink, st->index, slot, err));
 }

@@ -47,6 +47,7 @@ int sc_filelist_add(struct sc_filelist *list, const char *path,
 	*file = (struct sc_file){ .kind = kind,
 				  .size = size,
 				  .sealed_size = size,
+				  .stored = size,
 				  .first_chunk = list->chunks };
 	if (spec)
 		file->spec = *spec;
@@ -57,7 +58,17 @@ int sc_filelist_add(struct sc_filelist *list, const char *path,
 	list->n++;
 	list->chunks += sc_chunks_of(size);
 	list->bytes += size;
+	list->stored += size;
 	return 0;
+}
+
+void sc_filelist_set_stored(struct sc_filelist *list, uint64_t stored)
+{
+	struct sc_file *file = &list->files[list->n - 1];
+
+	list->stored -= file->stored;
+	file->stored = SC_MIN(stored, file->size);
+	list->stored += file->stored;
 }
 
 struct sc_file *sc_filelist_find_chunk(const struct sc_filelist *list,

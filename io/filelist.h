@@ -32,7 +32,7 @@ struct sc_file {
 	uint64_t size;	      /* bytes when listed */
 	uint64_t sealed_size; /* bytes at the seal, >= size */
 	uint64_t first_chunk; /* index of its first chunk in the whole list */
-	bool sparse;	      /* has holes worth keeping; donor only */
+	uint64_t stored;      /* bytes on the donor's disk, <= size */
 	struct sc_page_spec spec;
 };
 
@@ -41,6 +41,7 @@ struct sc_filelist {
 	size_t n, cap;
 	uint64_t chunks; /* of all files */
 	uint64_t bytes;
+	uint64_t stored; /* sum of the files' */
 };
 
 void sc_filelist_free(struct sc_filelist *list);
@@ -49,6 +50,10 @@ void sc_filelist_free(struct sc_filelist *list);
 int sc_filelist_add(struct sc_filelist *list, const char *path,
 		    enum sc_file_kind kind, uint64_t size,
 		    const struct sc_page_spec *spec, struct sc_err *err);
+
+/* The file added last has only so many bytes on disk; more than its size counts
+ * as its size. */
+void sc_filelist_set_stored(struct sc_filelist *list, uint64_t stored);
 
 /*
  * List a donor's data directory: *.ibd and *.ibu at any depth, undo_NNN, the
@@ -65,6 +70,12 @@ int sc_filelist_scan(struct sc_image *image, const char *data_file_path,
 static inline uint64_t sc_chunks_of(uint64_t size)
 {
 	return (size + SC_CHUNK_SIZE - 1) / SC_CHUNK_SIZE;
+}
+
+/* It has holes, which the clone shall have too. */
+static inline bool sc_file_is_sparse(const struct sc_file *file)
+{
+	return file->stored + SC_BLOCK_SIZE <= file->size;
 }
 
 /* The file that chunk index `chunk` (< list->chunks) belongs to. */

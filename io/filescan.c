@@ -121,13 +121,6 @@ static int read_spec(struct scan *sc, int fd, const char *path,
 	return spec->encrypted ? refuse_encrypted(sc, path) : 0;
 }
 
-/* Less on disk than its size. Blocks are of 512 bytes: stat(2). */
-static bool is_sparse(const struct stat *st)
-{
-	return (uint64_t)st->st_blocks * 512 + SC_BLOCK_SIZE <=
-	       (uint64_t)st->st_size;
-}
-
 static void candidate_free(struct candidate *c)
 {
 	if (c->fd >= 0)
@@ -167,7 +160,8 @@ static int add_file(struct scan *sc, const struct candidate *c,
 	if (sc_filelist_add(sc->list, c->path, c->kind, (uint64_t)c->st.st_size,
 			    &spec, sc->err) < 0)
 		return -1;
-	sc->list->files[sc->list->n - 1].sparse = is_sparse(&c->st);
+	/* Blocks of 512 bytes: stat(2). */
+	sc_filelist_set_stored(sc->list, (uint64_t)c->st.st_blocks * 512);
 	return 0;
 }
 

@@ -29,6 +29,7 @@ void sc_frame_put_file(struct sc_enc *enc, const struct sc_file *m)
 {
 	sc_enc_u8(enc, (uint8_t)m->kind);
 	sc_enc_u64(enc, m->size);
+	sc_enc_u64(enc, m->stored);
 	sc_enc_u32(enc, m->spec.physical_size);
 	sc_enc_u32(enc, m->spec.space_id);
 	sc_enc_u32(enc, m->spec.flags);
@@ -54,7 +55,7 @@ int sc_frame_get_file(struct sc_dec *dec, struct sc_filelist *list,
 	struct sc_page_spec spec = { 0 };
 	char path[SC_PATH_MAX];
 	unsigned kind = sc_dec_u8(dec);
-	uint64_t size = sc_dec_u64(dec);
+	uint64_t size = sc_dec_u64(dec), stored = sc_dec_u64(dec);
 
 	spec.physical_size = sc_dec_u32(dec);
 	spec.space_id = sc_dec_u32(dec);
@@ -64,8 +65,11 @@ int sc_frame_get_file(struct sc_dec *dec, struct sc_filelist *list,
 		return sc_frame_bad(err, "malformed file record");
 	if (size > UINT64_MAX / 4 - list->bytes)
 		return sc_frame_bad(err, "file sizes beyond all measure");
-	return sc_filelist_add(list, path, (enum sc_file_kind)kind, size, &spec,
-			       err);
+	if (sc_filelist_add(list, path, (enum sc_file_kind)kind, size, &spec,
+			    err) < 0)
+		return -1;
+	sc_filelist_set_stored(list, stored);
+	return 0;
 }
 
 void sc_frame_put_redo_begin(struct sc_enc *enc, const struct sc_redo_begin *m)

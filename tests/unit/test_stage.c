@@ -59,6 +59,7 @@ static void add_files(void)
 	memset(bytes + SC_CHUNK_SIZE, 0, SC_CHUNK_SIZE);
 	add_file("db/holes.ibd", SC_FILE_PAGES, &spec, bytes,
 		 3 * SC_CHUNK_SIZE);
+	sc_filelist_set_stored(&list, 2 * SC_CHUNK_SIZE);
 	bytes = malloc(100);
 	memset(bytes, 0xfe, 100); /* no LSN, whatever it looks like */
 	add_file("ib_buffer_pool", SC_FILE_OPAQUE, NULL, bytes, 100);
@@ -332,6 +333,9 @@ static void zeroes_stay_holes(void **state)
 				? 0
 				: SC_BLOCK_SIZE;
 	assert_int_equal(st.st_blocks * 512, want);
+	/* A dense file is, zero pages or not. */
+	assert_int_equal(fstatat(target, "ibdata1", &st, 0), 0);
+	assert_int_equal(st.st_blocks * 512, st.st_size);
 }
 
 static const struct {
@@ -458,7 +462,7 @@ static void disk_too_small(void **state)
 		 (size_t)1 << 60);
 	assert_int_equal(open_stage(), 0);
 	expect(sc_stage_files(stage, &list, &err), SC_ER_CLONE_DISK_SPACE,
-	       "the clone needs 1099511627845 MiB");
+	       "the clone needs 1099511627844 MiB");
 	assert_false(dir_fixture_has(target, "ibdata1"));
 	expect_nothing_left();
 }
