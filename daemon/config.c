@@ -86,6 +86,16 @@ static int set_allow_user(struct sc_config *c, const char *value)
 	return 0;
 }
 
+static int set_engine(struct sc_config *c, const char *value)
+{
+	enum sc_engine_kind kind;
+
+	if (sc_engine_kind_parse(value, &kind) < 0 || kind == SC_ENGINE_URING)
+		return -1;
+	c->engine = kind;
+	return 0;
+}
+
 static int set_embedded(struct sc_config *c, const char *value)
 {
 	(void)value;
@@ -125,6 +135,8 @@ static const struct option_spec {
 	  "user name or id that may use the socket besides root; may be repeated (default mysql)" },
 	{ "log_level", "LEVEL", true, set_log_level,
 	  "error, warning, info or debug (default info)" },
+	{ "engine", "ENGINE", true, set_engine,
+	  "auto: io_uring where the kernel allows it; sync: plain system calls (default auto)" },
 	{ "config", "FILE", false, set_config,
 	  "configuration file (default " SC_CONFIG_FILE ", if it exists)" },
 	{ "embedded", NULL, false, set_embedded,

@@ -5,6 +5,7 @@
 
 #include "io/base/err.h"
 #include "io/base/log.h"
+#include "io/engine.h"
 
 #include <stdbool.h>
 #include <stdint.h>
@@ -20,8 +21,9 @@ struct sc_config {
 	char config_file[512];
 	bool config_given; /* a file named by the user must exist */
 	enum sc_log_level log_level;
-	uint16_t data_port; /* 0 = any free one */
-	uint32_t max_jobs;  /* 1..64 */
+	enum sc_engine_kind engine; /* auto or sync */
+	uint16_t data_port;	    /* 0 = any free one */
+	uint32_t max_jobs;	    /* 1..64 */
 	uid_t allowed[SC_MAX_ALLOWED_USERS];
 	unsigned n_allowed;
 };

@@ -28,5 +28,6 @@ int main(int argc, char **argv)
 	}
 	umask(0); /* modes are given where files are made */
 	sc_log_setup(config.log_level, NULL, NULL);
+	sc_engine_setup(config.engine);
 	return config.embedded ? sc_serve_embedded(&config) : sc_serve(&config);
 }

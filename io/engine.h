@@ -90,6 +90,10 @@ struct sc_engine_params {
  */
 struct sc_engine *sc_engine_open(const struct sc_engine_params *params);
 
+/* What SC_ENGINE_AUTO means in this process: itself (the default) or
+ * SC_ENGINE_SYNC. Like the log's set-up: from main, before threads start. */
+void sc_engine_setup(enum sc_engine_kind kind);
+
 /* "auto", "uring", "sync"; -1 for anything else. */
 int sc_engine_kind_parse(const char *name, enum sc_engine_kind *ret);
 

@@ -13,6 +13,9 @@
 #include <string.h>
 #include <sys/resource.h>
 
+/* Set once by main. */
+static enum sc_engine_kind automatic = SC_ENGINE_AUTO;
+
 /* What was said already. Of the process, like the log itself. */
 static atomic_flag said_flags = ATOMIC_FLAG_INIT;
 static atomic_flag said_buffers = ATOMIC_FLAG_INIT;
@@ -79,8 +82,14 @@ static struct sc_engine *open_uring(const struct sc_engine_params *params,
 	return engine;
 }
 
+void sc_engine_setup(enum sc_engine_kind kind)
+{
+	automatic = kind;
+}
+
 struct sc_engine *sc_engine_open(const struct sc_engine_params *params)
 {
+	enum sc_engine_kind kind = params->kind ? params->kind : automatic;
 	struct sc_engine *engine;
 	int reason;
 
@@ -88,10 +97,10 @@ struct sc_engine *sc_engine_open(const struct sc_engine_params *params)
 		errno = EINVAL;
 		return NULL;
 	}
-	if (params->kind == SC_ENGINE_SYNC)
+	if (kind == SC_ENGINE_SYNC)
 		return sc_engine_sync_new();
 	engine = open_uring(params, &reason);
-	if (!engine && params->kind == SC_ENGINE_AUTO) {
+	if (!engine && kind == SC_ENGINE_AUTO) {
 		say_sync(reason);
 		return sc_engine_sync_new();
 	}

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """snapcloned as a service, its options, and `snapclone status`."""
+import glob
 import os
 import re
 import shutil
@@ -69,6 +70,17 @@ def service(box):
     assert not os.path.exists(found.path)
 
 
+def rings(service):
+    """How many io_uring rings the service has."""
+    count = 0
+    for fd in glob.glob(f'/proc/{service.process.pid}/fd/*'):
+        try:
+            count += 'io_uring' in os.readlink(fd)
+        except FileNotFoundError:  # closed meanwhile
+            pass
+    return count
+
+
 def with_service(box, service):
     """Donor and recipient that use the service."""
     donor = start_donor(box, loose_clone_daemon_socket=service.path)
@@ -79,12 +91,12 @@ def test_help_and_version():
     """Every option with its unit or choices and its default; wrong ones are named."""
     status, out, _ = run('snapcloned', '--help')
     assert status == 0
-    for option in ('socket', 'data_port', 'max_jobs', 'allow_user', 'log_level', 'config'):
+    for option in ('socket', 'data_port', 'max_jobs', 'allow_user', 'log_level', 'engine', 'config'):
         assert re.search(rf'--{option}=.*\(default', out), option
     for program in ('snapcloned', 'snapclone'):
         status, out, _ = run(program, '--version')
         assert status == 0 and re.match(rf'{program} \d+\.\d+\.\d+', out)
-    for args in (['--nonsense'], ['--data_port=70000'], ['--max_jobs=0'], ['--log_level=loud'],
+    for args in (['--nonsense'], ['--data_port=70000'], ['--max_jobs=0'], ['--log_level=loud'], ['--engine=fast'],
                  ['--config=/nonexistent']):
         status, _, err = run('snapcloned', *args)
         assert status == 2 and args[0].split('=')[0].strip('-') in err.replace('nonexistent', 'config'), err
@@ -110,6 +122,7 @@ def test_clone_through_a_service(box, service):
     with Background(recipient, instance(donor, target, 'REQUIRE SSL')) as clone:
         copying(recipient)
         assert daemons(donor) == daemons(recipient) == []
+        assert rings(service) >= 2 or 'io_uring is not available' in read(service.log)
         status, out, err = run('snapclone', 'status', f'--socket={service.path}')
         assert status == 0, err
         jobs = [line.split()[1] for line in out.splitlines() if f'127.0.0.1:{donor.port}' in line or 'donor' in line]
@@ -122,6 +135,26 @@ def test_clone_through_a_service(box, service):
     clone_server = box.adopt('clone', target, plugin=OURS).start()
     assert clone_server.value('SELECT COUNT(*) > 0 FROM proof.load0') == 1
     clone_server.stop()
+
+
+def test_without_io_uring(box):
+    """engine=sync: plain system calls on both sides; no ring is made, and the clones are right."""
+    service = Service(box, '--engine=sync')
+    donor, recipient = with_service(box, service)
+    rows = donor.value('SELECT COUNT(*) FROM proof.load0')
+    slow(donor, 4)
+    for name, where, statement in (('local', donor, local), ('remote', recipient, lambda to: instance(donor, to))):
+        target = box.path('clones') + '/' + name
+        with Background(where, statement(target)) as clone:
+            if name == 'local':
+                copying(donor)
+                assert not rings(service)
+                fast(donor)
+            assert clone.result()[0] == 0, clone.result()
+        server = box.adopt('clone-' + name, target, plugin=OURS).start()
+        assert server.value('SELECT COUNT(*) FROM proof.load0') == rows
+        server.stop()
+    assert service.end() == 0
 
 
 @pytest.mark.parametrize('how', ['local', 'instance'])

@@ -78,6 +78,7 @@ static void defaults(void **state)
 	assert_string_equal(config.socket, SC_SERVICE_SOCKET);
 	assert_int_equal(config.log_level, SC_LOG_INFO);
 	assert_int_equal(config.data_port, 0);
+	assert_int_equal(config.engine, SC_ENGINE_AUTO);
 	assert_int_equal(config.max_jobs, 8);
 	assert_int_equal(config.n_allowed, getpwnam("mysql") ? 1 : 0);
 }
@@ -97,6 +98,10 @@ static void every_option(void **state)
 	assert_int_equal(config.allowed[1], 12345);
 	load_ok(config_option, "--log_level", "debug");
 	assert_int_equal(config.log_level, SC_LOG_DEBUG);
+	load_ok(config_option, "--engine", "sync");
+	assert_int_equal(config.engine, SC_ENGINE_SYNC);
+	load_ok(config_option, "--engine=auto", NULL);
+	assert_int_equal(config.engine, SC_ENGINE_AUTO);
 	load_ok(config_option, "--embedded", NULL);
 	assert_true(config.embedded);
 	load_ok("--version", NULL, NULL);
@@ -118,6 +123,9 @@ static const char *const bad_values[] = {
 	"--data_port=99999999999999999999",
 	"--max_jobs=0",
 	"--max_jobs=65",
+	"--engine=uring", /* or nothing: for tests */
+	"--engine=",
+	"--engine=fast",
 	"--log_level=loud",
 	"--log_level=",
 	"--allow_user=",
@@ -328,9 +336,11 @@ static void help_needs_no_file(void **state)
 static void usage_names_every_option(void **state)
 {
 	static const char *const names[] = {
-		"--socket=PATH",     "--data_port=PORT",  "--max_jobs=N",
-		"--allow_user=NAME", "--log_level=LEVEL", "--config=FILE",
-		"--embedded",	     "--version",	  "--help"
+		"--socket=PATH",     "--data_port=PORT",
+		"--max_jobs=N",	     "--allow_user=NAME",
+		"--log_level=LEVEL", "--config=FILE",
+		"--engine=ENGINE",   "--embedded",
+		"--version",	     "--help"
 	};
 	char text[8192] = { 0 };
 	int pipes[2], saved = dup(1);

@@ -436,6 +436,23 @@ static void sync_when_asked_for(void **state)
 	assert_string_equal(seen->log, "");
 }
 
+static void setup_sync(void)
+{
+	sc_engine_setup(SC_ENGINE_SYNC);
+}
+
+/* The daemon's option. */
+static void sync_for_all(void **state)
+{
+	(void)state;
+	in_child(setup_sync, 1 << 20, SC_ENGINE_AUTO);
+	assert_string_equal(seen->engine, "sync");
+	assert_string_equal(seen->warnings, "");
+	need_uring();
+	in_child(setup_sync, 1 << 20, SC_ENGINE_URING);
+	assert_string_equal(seen->engine, "uring");
+}
+
 static void depth_out_of_range(void **state)
 {
 	struct sc_engine_params params = { .depth = 0 };
@@ -545,13 +562,21 @@ static void wait_starts_what_is_queued(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		TEST(everything),	    TEST(no_locked_memory),
-		TEST(little_locked_memory), TEST(older_kernels),
-		TEST(no_table_of_files),    TEST(no_flags_at_all),
-		TEST(io_uring_forbidden),   TEST(io_uring_half_forbidden),
-		TEST(uring_or_nothing),	    TEST(sync_when_asked_for),
-		TEST(depth_out_of_range),   TEST(kinds),
-		TEST(arena_of_parts),	    TEST(wait_starts_what_is_queued),
+		TEST(everything),
+		TEST(no_locked_memory),
+		TEST(little_locked_memory),
+		TEST(older_kernels),
+		TEST(no_table_of_files),
+		TEST(no_flags_at_all),
+		TEST(io_uring_forbidden),
+		TEST(io_uring_half_forbidden),
+		TEST(uring_or_nothing),
+		TEST(sync_when_asked_for),
+		TEST(sync_for_all),
+		TEST(depth_out_of_range),
+		TEST(kinds),
+		TEST(arena_of_parts),
+		TEST(wait_starts_what_is_queued),
 	};
 
 	seen = mmap(NULL, sizeof(*seen), PROT_READ | PROT_WRITE,
