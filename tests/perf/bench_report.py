@@ -40,10 +40,13 @@ def ratio_text(values):
 
 def case_lines(clones, case):
     """Table lines of one case."""
+    best = [min(of(clones, case, p, 'wall'), default=0) for p in ('ours', 'stock')]
     for what, title in ROWS:
         values = [of(clones, case, p, what) for p in ('ours', 'stock')]
         yield (f'{case if what == "wall" else "":<12}{title:<16}{median(values[0])}{median(values[1])}'
                f'   {ratio_text(ratios(clones, case, what) if what in RATIOS else [])}')
+        if what == 'wall' and all(best):
+            yield f'{"":<12}{"fastest wall s":<16}{best[0]:8.2f}{best[1]:8.2f}   {best[0] / best[1]:15.2f}'
 
 
 def cpu_lines(clones, case):

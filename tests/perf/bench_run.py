@@ -24,7 +24,12 @@ CLAUSES = {'tls': 'REQUIRE SSL', 'plain': 'REQUIRE NO SSL'}
 
 def cpu(pid):
     """CPU seconds (user, system, of helpers that ended and were waited for) of a process. Source: proc(5)."""
-    f = read(f'/proc/{pid}/stat').rpartition(')')[2].split()
+    return cpu_of_stat(read(f'/proc/{pid}/stat'))
+
+
+def cpu_of_stat(text):
+    """The same from the text of /proc/PID/stat."""
+    f = text.rpartition(')')[2].split()
     return [int(f[11]) * TICK_S, int(f[12]) * TICK_S, (int(f[13]) + int(f[14])) * TICK_S]
 
 
@@ -46,7 +51,7 @@ class Helpers(threading.Thread):
     def __init__(self, servers):
         super().__init__(daemon=True)
         self.parents = [s.pid for s in servers]
-        self.seen = {}
+        self.seen, self.failure = {}, None
         self.end = threading.Event()
 
     def alive(self):
@@ -54,6 +59,13 @@ class Helpers(threading.Thread):
         return children_of(self.parents) - set(self.parents)
 
     def run(self):
+        try:
+            self.watch()
+        except Exception as e:  # pylint: disable=broad-except
+            self.failure = e  # for finish()
+
+    def watch(self):
+        """Sample until the end."""
         rounds, known = 0, set()
         while not self.end.wait(SAMPLE_S):
             if not known or rounds % LOOK_EVERY == 0:
@@ -68,7 +80,7 @@ class Helpers(threading.Thread):
         status, stat = read(f'/proc/{pid}/status'), read(f'/proc/{pid}/stat')
         peak = [line.split()[1] for line in status.splitlines() if line.startswith('VmHWM')]
         if peak and stat:
-            self.seen[pid] = {'peak_mib': int(peak[0]) / 1024, 'cpu': sum(cpu(pid)[:2])}
+            self.seen[pid] = {'peak_mib': int(peak[0]) / 1024, 'cpu': sum(cpu_of_stat(stat)[:2])}
 
     def finish(self):
         """Wait until all have ended, so that their CPU is in their parents' account."""
@@ -79,6 +91,8 @@ class Helpers(threading.Thread):
             time.sleep(0.01)
         self.end.set()
         self.join()
+        if self.failure:
+            raise RuntimeError('the helpers were not watched to their end') from self.failure
 
 
 class Meter:
