@@ -107,6 +107,9 @@ $(B)/unit/test_inplace_crash: LDFLAGS += $(addprefix -Wl$(comma)--wrap=,$(FS_WRA
 # A kernel without some of io_uring.
 $(B)/unit/test_engine_ladder: LDFLAGS += -Wl,--wrap=io_uring_queue_init,--wrap=io_uring_register_files
 
+# A kernel that takes less than it is given, and counts.
+$(B)/unit/test_tls_data: LDFLAGS += -Wl,--wrap=sendmsg
+
 # Programs that measure; each says in its head what and how to call it.
 $(B)/perf/%: $(B)/obj/tests/perf/%.o $(LIB)
 	$(call say,LD,$@)

@@ -76,9 +76,11 @@ static long wire_ctrl(BIO *bio, int cmd, long num, void *ptr)
 	(void)ptr;
 	if (cmd == BIO_CTRL_FLUSH)
 		return sc_wire_flush(&c->wire) == 0;
-	if (cmd == BIO_CTRL_EOF)
-		return c->wire.sys_errno == ECONNRESET;
-	return 0; /* no kTLS for what is received: see the head */
+	/* No kTLS for what is received: see the head. No BIO_CTRL_EOF: an end
+	 * is an error of reading alone, so that the last words can still be
+	 * written. Nothing can be cut off unnoticed: frames say their length,
+	 * the job its end. */
+	return 0;
 }
 
 /* A BIO of ours. Source: BIO_meth_new(3). The type needs no number of its own,
@@ -289,10 +291,6 @@ static SSL_CTX *make_ctx(bool server)
 		SSL_CTX_free(ctx);
 		return NULL;
 	}
-	/* An end without close_notify is no failure of TLS that would forbid
-	 * the last words after shutdown(read_only). Nothing can be cut off
-	 * unnoticed: frames say their length, the job its end. */
-	SSL_CTX_set_options(ctx, SSL_OP_IGNORE_UNEXPECTED_EOF);
 	SSL_CTX_set_num_tickets(ctx, 0);
 	SSL_CTX_set_session_cache_mode(ctx, SSL_SESS_CACHE_OFF);
 	SSL_CTX_set_verify(ctx, server ? SSL_VERIFY_NONE : SSL_VERIFY_PEER,

@@ -29,6 +29,34 @@ enum { KEY_UPDATE = 5 + 5 + 1 + 16 };
 
 static uint8_t sent[SC_FRAME_MAX_DATA], got[SC_FRAME_MAX_DATA];
 
+/* ---- the kernel's part -----------------------------------------------------
+ */
+
+static atomic_uint calls;   /* of sendmsg */
+static size_t most_at_once; /* bytes it takes per call; 0 = all */
+
+ssize_t __real_sendmsg(int fd, const struct msghdr *msg, int flags);
+ssize_t __wrap_sendmsg(int fd, const struct msghdr *msg, int flags);
+
+ssize_t __wrap_sendmsg(int fd, const struct msghdr *msg, int flags)
+{
+	struct msghdr some = *msg;
+	struct iovec parts[16];
+	size_t room = most_at_once;
+
+	calls++;
+	if (!room)
+		return __real_sendmsg(fd, msg, flags);
+	assert_true(msg->msg_iovlen <= SC_ARRAY_SIZE(parts));
+	for (size_t i = 0; i < msg->msg_iovlen; i++) {
+		parts[i] = msg->msg_iov[i];
+		parts[i].iov_len = SC_MIN(parts[i].iov_len, room);
+		room -= parts[i].iov_len;
+	}
+	some.msg_iov = parts;
+	return __real_sendmsg(fd, &some, flags);
+}
+
 /* ---- kinds of connections --------------------------------------------------
  */
 
@@ -266,6 +294,38 @@ static void parts_and_empty_parts(void **state)
 	each_kind(send_in_parts);
 }
 
+/* Calls per chunk: one, or two and the rest where OpenSSL's records are
+ * collected. */
+static void count_calls(void)
+{
+	static const size_t size = SC_FRAME_MAX_DATA;
+	struct sequence s = { .sizes = &size, .n_sizes = 1, .rounds = 8 };
+
+	calls = 0;
+	run_sequence(&s);
+	assert_true(calls == 8 || calls == 3 * 8);
+}
+
+static void few_system_calls(void **state)
+{
+	(void)state;
+	each_kind(count_calls);
+	join_as(PLAIN);
+	count_calls();
+	assert_true(calls == 8);
+}
+
+/* Sends that end anywhere, in a part and between two. */
+static void short_sends(void **state)
+{
+	(void)state;
+	for (size_t n = 1000; n < 300000; n = n * 5 + 3) {
+		most_at_once = n;
+		each_kind(send_in_parts);
+	}
+	most_at_once = 0;
+}
+
 /* ---- keys ------------------------------------------------------------------
  */
 
@@ -491,6 +551,15 @@ static void slow_reader(void **state)
 	each_kind(slow);
 }
 
+static void *read_all(void *arg)
+{
+	struct fx_end *e = arg;
+
+	while (sc_conn_read(e->conn, got, sizeof(got), &e->err) == 0)
+		;
+	return NULL;
+}
+
 static void time_is_up(void)
 {
 	struct sequence s = { .sizes = &whole_chunk,
@@ -507,6 +576,10 @@ static void time_is_up(void)
 	start_sequence(&s);
 	pthread_join(s.thread, NULL);
 	assert_int_equal(s.err.sys_errno, EAGAIN);
+	/* Nor what failed before of what fails now. */
+	fx_hang_up(&fx_server);
+	read_all(&fx_client);
+	assert_int_equal(fx_client.err.sys_errno, ECONNRESET);
 }
 
 static void timeouts(void **state)
@@ -521,15 +594,6 @@ static void timeouts(void **state)
 		time_is_up();
 		again();
 	}
-}
-
-static void *read_all(void *arg)
-{
-	struct fx_end *e = arg;
-
-	while (sc_conn_read(e->conn, got, sizeof(got), &e->err) == 0)
-		;
-	return NULL;
 }
 
 /* Blocked in the middle of a chunk, in both directions; then woken. */
@@ -597,6 +661,8 @@ int main(void)
 		TEST(tiny_frames),
 		TEST(both_directions_in_turn),
 		TEST(parts_and_empty_parts),
+		TEST(few_system_calls),
+		TEST(short_sends),
 		TEST(new_keys_in_the_middle),
 		TEST(kernel_where_it_can),
 		TEST(too_much_for_one_key),
