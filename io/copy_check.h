@@ -16,7 +16,8 @@ struct sc_copy_checker *sc_copy_checker_new(struct sc_copy *copy);
 void sc_copy_checker_free(struct sc_copy_checker *checker);
 
 /*
- * Check every page of a chunk of a SC_FILE_PAGES file. fd: the file, open for
+ * Check every page of a chunk of a SC_FILE_PAGES file. file: told apart from
+ * others by its address, as in a struct sc_filelist. fd: the file, open for
  * reading, maybe with O_DIRECT; off, len: the chunk's range; data: its bytes,
  * where a torn page is replaced by the whole one. A part of a page at the
  * file's end becomes zeroes: it was still being written when the file was
