@@ -3,6 +3,7 @@
  * Which engine: io_uring with registered buffers, with plain buffers, or plain
  * system calls. Every step down is logged, once per process.
  */
+#include "io/engine_hook.h"
 #include "io/engine_impl.h"
 
 #include "io/base/log.h"
@@ -87,16 +88,12 @@ void sc_engine_setup(enum sc_engine_kind kind)
 	automatic = kind;
 }
 
-struct sc_engine *sc_engine_open(const struct sc_engine_params *params)
+static struct sc_engine *open_best(const struct sc_engine_params *params)
 {
 	enum sc_engine_kind kind = params->kind ? params->kind : automatic;
 	struct sc_engine *engine;
 	int reason;
 
-	if (!params->depth || params->depth > SC_ENGINE_MAX_DEPTH) {
-		errno = EINVAL;
-		return NULL;
-	}
 	if (kind == SC_ENGINE_SYNC)
 		return sc_engine_sync_new();
 	engine = open_uring(params, &reason);
@@ -107,6 +104,15 @@ struct sc_engine *sc_engine_open(const struct sc_engine_params *params)
 	if (!engine)
 		errno = reason;
 	return engine;
+}
+
+struct sc_engine *sc_engine_open(const struct sc_engine_params *params)
+{
+	if (!params->depth || params->depth > SC_ENGINE_MAX_DEPTH) {
+		errno = EINVAL;
+		return NULL;
+	}
+	return sc_engine_hooked(open_best(params), params->depth);
 }
 
 int sc_engine_kind_parse(const char *name, enum sc_engine_kind *ret)
