@@ -292,6 +292,15 @@ static void everything(void **state)
 	assert_null(strstr(seen->log, "registered"));
 }
 
+/* Else others' locked memory counts with ours. */
+static void need_root(void)
+{
+	if (geteuid() != 0) {
+		print_message("needs root to become a user of its own\n");
+		skip();
+	}
+}
+
 static void memlock_none(void)
 {
 	limit_memlock(0);
@@ -305,6 +314,7 @@ static void memlock_64k(void)
 static void no_locked_memory(void **state)
 {
 	(void)state;
+	need_root();
 	need_uring();
 	in_child(memlock_64k, 1 << 20, SC_ENGINE_AUTO);
 	expect_uring(0, 16);
@@ -330,6 +340,7 @@ static void memlock_8m(void)
 static void little_locked_memory(void **state)
 {
 	(void)state;
+	need_root();
 	need_uring();
 	in_child(memlock_8m, 2 << 20, SC_ENGINE_AUTO);
 	expect_uring(1, 16);
@@ -548,9 +559,10 @@ static void wait_starts_what_is_queued(void **state)
 	submit(engine, &ios[1], SC_IO_READ, fd, &bytes[1]);
 	engine->ops->wait(engine);
 	submit(engine, &ios[2], SC_IO_WRITE, pipes[1], &bytes[2]);
-	assert_ptr_not_equal(engine->ops->wait(engine), &ios[2]);
+	engine->ops->wait(engine);
 	assert_int_equal(poll(&poller, 1, 10000), 1);
-	assert_ptr_equal(engine->ops->wait(engine), &ios[2]);
+	assert_non_null(engine->ops->wait(engine));
+	assert_null(engine->ops->wait(engine));
 	assert_int_equal(ios[2].res, 1);
 	engine->ops->destroy(engine);
 	close(pipes[0]);
