@@ -61,6 +61,8 @@ static int donor_message(struct sc_job *job, const struct sc_ctl_msg *msg,
 	struct sc_dec dec = sc_ctl_body(msg);
 	struct sc_ctl_seal seal;
 
+	if (msg->type == SC_CTL_KEYS)
+		return sc_keys_take(&d->keys, msg, err);
 	if (msg->type != SC_CTL_SEAL)
 		return sc_err_set(err, SC_ER_CLONE_PROTOCOL,
 				  "unexpected control message %u", msg->type);
@@ -84,6 +86,7 @@ static void donor_cancel(struct sc_job *job)
 	struct donor *d = (struct donor *)job;
 
 	d->copy.stop = true;
+	sc_keys_stop(&d->keys);
 	SC_LOCK_SCOPE(&d->lock);
 	if (d->server)
 		sc_data_server_cancel(d->server, sc_job_overdue(job));
@@ -124,6 +127,7 @@ static void donor_free(struct sc_job *job)
 			close(d->fds[i]);
 	}
 	sc_seal_free(&d->seal);
+	sc_keys_destroy(&d->keys);
 	sc_rate_destroy(&d->data_rate);
 	sc_rate_destroy(&d->network_rate);
 	explicit_bzero(d->start.key, sizeof(d->start.key));
@@ -157,8 +161,15 @@ struct sc_job *sc_donor_new(struct sc_session *session, struct sc_ctl_msg *msg,
 		sc_err_set(err, SC_ER_CLONE_PROTOCOL, "malformed DONOR_START");
 		return NULL;
 	}
+	if (sc_keys_init(&d->keys, session) < 0) {
+		sc_keys_destroy(&d->keys);
+		free(d);
+		sc_err_set(err, SC_ER_INTERNAL_ERROR, "out of memory");
+		return NULL;
+	}
 	want = d->start.local ? SC_DONOR_FDS_LOCAL : SC_DONOR_FDS_REMOTE;
 	if (msg->nfds != want) {
+		sc_keys_destroy(&d->keys);
 		free(d);
 		sc_err_set(err, SC_ER_CLONE_PROTOCOL,
 			   "DONOR_START with %d descriptors, not %d", msg->nfds,

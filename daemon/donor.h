@@ -5,10 +5,12 @@
 
 #include "daemon/data_server.h"
 #include "daemon/job.h"
+#include "daemon/keys.h"
 #include "daemon/provider.h"
 #include "daemon/sinks.h"
 #include "io/copy.h"
 #include "io/redo/follow.h"
+#include "io/redo/keyscan.h"
 #include "io/redo/spool.h"
 
 struct donor {
@@ -21,6 +23,8 @@ struct donor {
 	struct sc_filelist list;
 	struct sc_redo_checkpoint checkpoint;
 	struct sc_redo_follow *follow;
+	struct sc_keys keys;
+	struct sc_redo_keyscan keyscan; /* the follower's */
 	struct sc_redo_spool *spool;
 	struct sc_staged *stage;       /* local */
 	bool committed;		       /* local: the target counts */
@@ -47,6 +51,14 @@ int donor_start_sender(struct donor *d, struct sc_err *err);
 void donor_join_follower(struct donor *d);
 /* Join the sender, which ends when it has passed on everything. */
 void donor_join_sender(struct donor *d);
+
+/* donor_keys.c: the key of the redo log, for the follower. */
+int donor_redo_key(void *ctx, struct sc_space_key *ret, struct sc_err *err);
+/* Keep the keys that these blocks bring; the follower's thread. 0 or -1. */
+int donor_scan_redo(struct donor *d, const uint8_t *blocks, size_t len,
+		    uint64_t lsn, struct sc_err *err);
+/* The redo log's encryption block for the seal. E has been followed. */
+int donor_seal_redo_key(struct donor *d, struct sc_err *err);
 
 /* donor_steps.c: the whole job, step by step. */
 int donor_run_steps(struct donor *d, struct sc_err *err);

@@ -38,7 +38,10 @@ static int tell_followed(struct donor *d, uint64_t *last_ms, bool now,
 	if (!now && ms - *last_ms < FOLLOWED_EVERY_MS)
 		return 0;
 	*last_ms = ms;
-	sc_enc_u64(&enc, sc_redo_follow_lsn(d->follow));
+	/* Reading begins at C's block; the consumer stands at C and takes no
+	 * LSN below. */
+	sc_enc_u64(&enc,
+		   SC_MAX(sc_redo_follow_lsn(d->follow), d->checkpoint.lsn));
 	return sc_session_send(d->job.session, SC_CTL_FOLLOWED, &enc, err);
 }
 
@@ -50,7 +53,9 @@ static int append_tail(struct donor *d, struct sc_err *err)
 	uint64_t lsn;
 
 	if (sc_redo_follow_partial(d->follow, block, &lsn) == 1 &&
-	    sc_redo_spool_append(d->spool, lsn, block, sizeof(block), err) < 0)
+	    (donor_scan_redo(d, block, sizeof(block), lsn, err) < 0 ||
+	     sc_redo_spool_append(d->spool, lsn, block, sizeof(block), err) <
+		     0))
 		return -1;
 	sc_redo_spool_end(d->spool);
 	return 0;
@@ -64,6 +69,8 @@ static int follow_once(struct donor *d, void *buf, struct sc_err *err)
 	int rc = sc_redo_follow_read(d->follow, buf, REDO_BUFFER, &run, err);
 
 	if (rc < 0)
+		return -1;
+	if (rc == 1 && donor_scan_redo(d, buf, run.len, run.lsn, err) < 0)
 		return -1;
 	if (rc == 1 &&
 	    sc_redo_spool_append(d->spool, run.lsn, buf, run.len, err) < 0)
@@ -114,15 +121,22 @@ int donor_start_follower(struct donor *d, struct sc_err *err)
 	if (sc_redo_newest_checkpoint(d->fds[SC_DONOR_FD_REDO], &d->checkpoint,
 				      err) < 0)
 		return -1;
-	if (d->checkpoint.encrypted)
-		return sc_err_set(
-			err, SC_ER_INTERNAL_ERROR,
-			"the redo log is encrypted, which this release cannot clone; HINT: SET GLOBAL innodb_redo_log_encrypt=OFF and wait for a checkpoint");
 	if (sc_redo_follow_open(d->fds[SC_DONOR_FD_REDO], d->checkpoint.lsn,
 				&d->follow, err) < 0 ||
 	    sc_redo_spool_new(d->fds[SC_DONOR_FD_SPOOL], SPOOL_LIMIT, &spool,
 			      err) < 0)
 		return -1;
+	sc_redo_follow_set_key(d->follow, donor_redo_key, d);
+	/* A log that has a key uses it sooner or later: ask before the
+	 * recipient begins. */
+	if (d->checkpoint.encrypted) {
+		struct sc_space_key key;
+
+		rc = donor_redo_key(d, &key, err);
+		explicit_bzero(&key, sizeof(key));
+		if (rc < 0)
+			return sc_err_context(err, "redo log");
+	}
 	pthread_mutex_lock(&d->lock);
 	d->spool = spool;
 	pthread_mutex_unlock(&d->lock);

@@ -52,6 +52,7 @@ static int step_image(struct donor *d, struct sc_err *err)
 
 static int step_list(struct donor *d, struct sc_err *err)
 {
+	d->list.keys = &d->keys.source;
 	if (sc_filelist_scan(d->image, d->start.data_file_path,
 			     d->start.page_size, &d->list, err) < 0)
 		return -1;
@@ -116,6 +117,7 @@ static int step_sink(struct donor *d, struct sc_err *err)
 	struct sc_enc enc = { 0 };
 
 	d->copy.list = &d->list;
+	d->copy.keys = &d->keys.source;
 	d->copy.image = d->image;
 	if (d->start.local ? open_local(d, err) < 0
 			   : open_remote(d, &ready.port, err) < 0)
@@ -279,7 +281,7 @@ static int step_seal(struct donor *d, struct sc_err *err)
 	       sizeof(d->seal.donor_uuid));
 	d->end_lsn = d->seal.mark.end_lsn;
 	donor_join_follower(d);
-	if (stopped(d, err) < 0 ||
+	if (stopped(d, err) < 0 || donor_seal_redo_key(d, err) < 0 ||
 	    sc_session_send(d->job.session, SC_CTL_REDO_DONE, NULL, err) < 0)
 		return -1;
 	donor_join_sender(d);

@@ -175,6 +175,27 @@ static int step_await_streams(struct recipient *r, struct sc_err *err)
 	return 0;
 }
 
+/*
+ * Everything of the donor is here: the plugin stores the master keys it needs
+ * in this server's keyring, and gives them to us for the redo log, when that is
+ * encrypted. Always asked, so that no clone counts without its keys.
+ */
+static int step_keys(struct recipient *r, struct sc_err *err)
+{
+	struct sc_space_key key;
+	int rc;
+
+	if (sc_keys_ask(&r->keys, NULL, 0, err) < 0)
+		return -1;
+	rc = sc_keys_unwrap(&r->keys,
+			    r->seal.redo_encryption + SC_KEY_INFO_REDO, &key,
+			    err);
+	if (rc > 0)
+		rc = sc_stage_redo_key(r->stage, &key, err);
+	explicit_bzero(&key, sizeof(key));
+	return rc < 0 ? sc_err_context(err, "redo log") : 0;
+}
+
 static int step_seal(struct recipient *r, struct sc_err *err)
 {
 	sc_job_stage(&r->job, SC_STAGE_REDO_COPY);
@@ -243,10 +264,15 @@ static const struct {
 	const char *name;
 	int (*run)(struct recipient *r, struct sc_err *err);
 } steps[] = {
-	{ "open stage", open_stage },	{ "connect", step_connect },
-	{ "receive", receive_control }, { "await streams", step_await_streams },
-	{ "seal", step_seal },		{ "await prepare", step_await_prepare },
-	{ "prepare", step_prepare },	{ "await commit", step_await_commit },
+	{ "open stage", open_stage },
+	{ "connect", step_connect },
+	{ "receive", receive_control },
+	{ "await streams", step_await_streams },
+	{ "keys", step_keys },
+	{ "seal", step_seal },
+	{ "await prepare", step_await_prepare },
+	{ "prepare", step_prepare },
+	{ "await commit", step_await_commit },
 	{ "commit", step_commit },
 };
 
@@ -311,6 +337,8 @@ static int recipient_message(struct sc_job *job, const struct sc_ctl_msg *msg,
 {
 	struct recipient *r = (struct recipient *)job;
 
+	if (msg->type == SC_CTL_KEYS)
+		return sc_keys_take(&r->keys, msg, err);
 	SC_LOCK_SCOPE(&r->lock);
 	if (msg->type == SC_CTL_PREPARE && !r->prepare)
 		r->prepare = true;
@@ -328,6 +356,7 @@ static void recipient_cancel(struct sc_job *job)
 	struct recipient *r = (struct recipient *)job;
 	bool hard = sc_job_overdue(job);
 
+	sc_keys_stop(&r->keys);
 	SC_LOCK_SCOPE(&r->lock);
 	for (unsigned i = 0; i <= r->start.streams; i++)
 		recipient_wake_link(&r->links[i], i == 0 && !hard);
@@ -362,6 +391,7 @@ static void recipient_free(struct sc_job *job)
 	sc_stage_free(r->stage);
 	sc_filelist_free(&r->list);
 	sc_seal_free(&r->seal);
+	sc_keys_destroy(&r->keys);
 	close(r->target);
 	if (r->parent >= 0)
 		close(r->parent);
@@ -382,7 +412,8 @@ static const struct sc_job_ops recipient_ops = {
 	.free = recipient_free,
 };
 
-static struct recipient *new_recipient(const struct sc_ctl_recipient_start *m)
+static struct recipient *new_recipient(const struct sc_ctl_recipient_start *m,
+				       struct sc_session *session)
 {
 	struct recipient *r = calloc(1, sizeof(*r));
 
@@ -391,7 +422,8 @@ static struct recipient *new_recipient(const struct sc_ctl_recipient_start *m)
 	r->start = *m;
 	r->links = calloc(m->streams + 1, sizeof(*r->links));
 	r->redo_buf = malloc(SC_FRAME_MAX_DATA);
-	if (!r->links || !r->redo_buf) {
+	if (sc_keys_init(&r->keys, session) < 0 || !r->links || !r->redo_buf) {
+		sc_keys_destroy(&r->keys);
 		free(r->links);
 		free(r->redo_buf);
 		free(r);
@@ -415,7 +447,7 @@ struct sc_job *sc_recipient_new(struct sc_session *session,
 			   "malformed RECIPIENT_START");
 		return NULL;
 	}
-	r = new_recipient(&start);
+	r = new_recipient(&start, session);
 	if (!r) {
 		sc_err_set(err, SC_ER_INTERNAL_ERROR, "out of memory");
 		return NULL;

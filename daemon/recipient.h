@@ -4,6 +4,7 @@
 #define SC_DAEMON_RECIPIENT_H
 
 #include "daemon/job.h"
+#include "daemon/keys.h"
 #include "io/autotune.h"
 #include "io/redo/format.h"
 #include "io/stage.h"
@@ -31,6 +32,7 @@ struct recipient {
 	bool listed;
 	void *redo_buf; /* SC_FRAME_MAX_DATA bytes, stream 0's */
 	struct sc_seal seal;
+	struct sc_keys keys;
 	bool prepare, commit; /* asked for by the plugin; under lock */
 	pthread_cond_t changed;
 	atomic_uint_fast64_t network; /* bytes received */

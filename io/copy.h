@@ -24,15 +24,9 @@ struct sc_copy {
 	struct sc_sink *sink;
 	struct sc_rate *data_rate;    /* reads; NULL = no limit */
 	const struct sc_dblwr *dblwr; /* of an atomic image; NULL = none */
-	/*
-	 * Finds the key of a tablespace that was encrypted after the files were
-	 * listed. spec, page0 (spec->physical_size bytes): its page 0 now.
-	 * Returns 0 with *ret, or -1: not known. Any stream's thread. NULL =
-	 * there are no keys.
-	 */
-	int (*find_key)(void *ctx, const struct sc_page_spec *spec,
-			const void *page0, struct sc_space_key *ret);
-	void *find_key_ctx;
+	/* Keys of tablespaces that were encrypted after the files were listed,
+	 * or whose page 0 is not on disk yet; NULL = there are none. */
+	struct sc_key_source *keys;
 	atomic_uint_fast64_t next_chunk;
 	atomic_uint_fast64_t bytes_read;
 	atomic_uint_fast64_t pages_checked;

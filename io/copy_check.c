@@ -24,10 +24,9 @@ struct sc_copy_checker {
 	struct sc_page_opener *opener;
 	uint8_t *page; /* SC_PAGE_SIZE_MAX bytes for direct reads */
 	/* Of the file checked last: its spec, which is read again when pages
-	 * contradict it, and the key of that. */
+	 * contradict it, with the key that fitted last. */
 	const struct sc_file *file;
 	struct sc_page_spec spec;
-	struct sc_space_key key;
 };
 
 /* A chunk that is being checked. */
@@ -63,7 +62,6 @@ void sc_copy_checker_free(struct sc_copy_checker *checker)
 		return;
 	sc_page_opener_free(checker->opener);
 	free(checker->page);
-	explicit_bzero(checker, sizeof(*checker));
 	free(checker);
 }
 
@@ -158,12 +156,42 @@ static int refresh_spec(const struct chunk *c, struct sc_err *err)
 		return 0;
 	if (now.space_id == ck->spec.space_id && now.flags == ck->spec.flags)
 		return 0;
-	if (now.encrypted && ck->copy->find_key &&
-	    ck->copy->find_key(ck->copy->find_key_ctx, &now, page0, &ck->key) ==
-		    0)
-		now.key = &ck->key;
+	if (ck->copy->keys &&
+	    ck->copy->keys->page0(ck->copy->keys, now.space_id,
+				  page0 + sc_key_info_offset(now.logical_size,
+							     now.physical_size),
+				  &now.key, &ignored) < 0)
+		now.key = NULL;
 	ck->spec = now;
 	return now.physical_size != size_before;
+}
+
+/*
+ * Check a page, encrypted ones with all keys its tablespace may have: the one
+ * of page 0 is unknown while page 0 is not on disk yet, and an old one after a
+ * general or undo tablespace was encrypted anew.
+ */
+static enum sc_page_verdict check_page(const struct chunk *c, uint32_t at,
+				       const void *p)
+{
+	struct sc_copy_checker *ck = c->checker;
+	struct sc_key_source *keys = ck->copy->keys;
+	struct sc_page_spec spec = ck->spec;
+	enum sc_page_verdict v =
+		sc_page_check_at(&spec, p, page_no_at(c, at), ck->opener);
+
+	if (!keys || (v != SC_PAGE_ENCRYPTED && v != SC_PAGE_BAD) ||
+	    sc_page_type(p) < SC_PAGE_TYPE_ENCRYPTED ||
+	    sc_page_type(p) > SC_PAGE_TYPE_ENCRYPTED_RTREE)
+		return v;
+	for (unsigned n = 0; v >= SC_PAGE_ENCRYPTED; n++) {
+		spec.key = keys->known(keys, spec.space_id, n);
+		if (!spec.key)
+			return v;
+		v = sc_page_check_at(&spec, p, page_no_at(c, at), ck->opener);
+	}
+	ck->spec.key = spec.key;
+	return v;
 }
 
 /* Read one page of a running file again until it is whole. Returns 1 when the
@@ -184,8 +212,7 @@ static int reread_page(struct chunk *c, uint32_t at, struct sc_err *err)
 			return -1;
 		if (p) {
 			memcpy(c->data + at, p, size);
-			v = sc_page_check_at(&ck->spec, p, page_no_at(c, at),
-					     ck->opener);
+			v = check_page(c, at, p);
 		}
 		if (p && v < SC_PAGE_ENCRYPTED) {
 			c->unchecked += v == SC_PAGE_UNCHECKED;
@@ -245,8 +272,7 @@ static int check_pages(struct chunk *c, uint32_t len, struct sc_err *err)
 
 	c->unchecked = 0;
 	for (at = 0; at + size <= len; at += size) {
-		enum sc_page_verdict v = sc_page_check_at(
-			&ck->spec, c->data + at, page_no_at(c, at), ck->opener);
+		enum sc_page_verdict v = check_page(c, at, c->data + at);
 		int rc = 0;
 
 		if (v >= SC_PAGE_ENCRYPTED)

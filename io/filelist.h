@@ -12,6 +12,7 @@
 #include "io/base/err.h"
 #include "io/blockmap.h"
 #include "io/image.h"
+#include "io/keys.h"
 #include "io/pages.h"
 
 #include <stdbool.h>
@@ -42,6 +43,8 @@ struct sc_filelist {
 	uint64_t chunks; /* of all files */
 	uint64_t bytes;
 	uint64_t stored; /* sum of the files' */
+	struct sc_key_source *keys; /* set before the scan, borrowed; NULL:
+				       encrypted files are refused */
 };
 
 void sc_filelist_free(struct sc_filelist *list);
@@ -59,8 +62,9 @@ void sc_filelist_set_stored(struct sc_filelist *list, uint64_t stored);
  * List a donor's data directory: *.ibd and *.ibu at any depth, undo_NNN, the
  * system tablespace files that data_file_path (innodb_data_file_path) names,
  * undo_N_trunc.log and ib_buffer_pool. Skips temporary tablespaces, redo,
- * doublewrite files and the clone's own. Refuses encrypted tablespaces and
- * symbolic links by name. Blocks; the caller keeps DDL away from a live image.
+ * doublewrite files and the clone's own. Refuses by name symbolic links and
+ * tablespaces whose key the source does not find. Blocks; the caller keeps DDL
+ * away from a live image.
  */
 int sc_filelist_scan(struct sc_image *image, const char *data_file_path,
 		     uint32_t page_size, struct sc_filelist *list,

@@ -3,6 +3,7 @@
 #include "io/filelist.h"
 
 #include "io/base/cleanup.h"
+#include "io/base/clock.h"
 #include "io/base/fdio.h"
 #include "io/base/num.h"
 
@@ -31,6 +32,9 @@ struct candidate {
 	enum sc_file_kind kind;
 	struct stat st;
 };
+/* A page is written in milliseconds. */
+#define KEY_TRIES 20
+#define KEY_WAIT_MS 10
 
 struct scan {
 	struct sc_filelist *list;
@@ -89,12 +93,37 @@ static int not_regular(struct scan *sc, const char *path)
 			  "%s is not a regular file", path);
 }
 
-static int refuse_encrypted(struct scan *sc, const char *path)
+/*
+ * The key of a tablespace, from page 0. The one of a tablespace made or
+ * encrypted a moment ago may not be there yet: then the redo has it. Page 0 may
+ * be written while it is read: another look tells.
+ */
+static int find_key(struct scan *sc, int fd, const char *path,
+		    struct sc_page_spec *spec)
 {
-	return sc_err_set(
-		sc->err, SC_ER_INTERNAL_ERROR,
-		"%s is encrypted, which this release cannot clone; HINT: decrypt it (ALTER TABLE ... ENCRYPTION='N') or use the stock clone plugin for this server",
-		path);
+	struct sc_key_source *keys = sc->list->keys;
+	uint8_t info[SC_KEY_INFO_MAX] = { 0 };
+	uint32_t off =
+		sc_key_info_offset(spec->logical_size, spec->physical_size);
+	struct sc_err err = SC_ERR_INIT;
+
+	for (int i = 0; i < KEY_TRIES; i++) {
+		ssize_t n = sc_pread_full(fd, info, sizeof(info), off);
+
+		if (n < 0)
+			return scan_failed(sc, (int)-n, path);
+		if (n < (ssize_t)sizeof(info))
+			return 0;
+		err = (struct sc_err)SC_ERR_INIT;
+		if (keys && keys->page0(keys, spec->space_id, info, &spec->key,
+					&err) == 0)
+			return 0;
+		sc_sleep_ms(KEY_WAIT_MS);
+	}
+	return sc_err_set(sc->err, SC_ER_CLONE_ENCRYPTION,
+			  "%s is encrypted and cannot be read: %s", path,
+			  sc_err_is_set(&err) ? err.msg
+					      : "there is no keyring");
 }
 
 /* Page geometry from page 0; a space whose page 0 was never written (a crash
@@ -118,7 +147,7 @@ static int read_spec(struct scan *sc, int fd, const char *path,
 	if (rc == 1)
 		*spec = (struct sc_page_spec){ .physical_size = sc->page_size,
 					       .logical_size = sc->page_size };
-	return spec->encrypted ? refuse_encrypted(sc, path) : 0;
+	return spec->encrypted ? find_key(sc, fd, path, spec) : 0;
 }
 
 static void candidate_free(struct candidate *c)
@@ -194,7 +223,8 @@ static int add_later(struct scan *sc, const char *path, enum sc_file_kind kind)
 	sc->n_ahead++;
 	/* Only a hint. */
 	if (kind == SC_FILE_PAGES)
-		(void)posix_fadvise(c->fd, 0, PAGE0_READ, POSIX_FADV_WILLNEED);
+		(void)posix_fadvise(c->fd, 0, sc->page_size,
+				    POSIX_FADV_WILLNEED);
 	return 0;
 }
 

@@ -67,6 +67,23 @@ int sc_key_info_wrap(struct sc_aes *aes, const struct sc_key_ref *ref,
  */
 uint32_t sc_key_info_offset(uint32_t logical, uint32_t physical);
 
+/*
+ * Where a copy gets keys of tablespaces from. Any thread; what is returned is
+ * valid until the copy ends.
+ */
+struct sc_key_source {
+	/* The key that page 0 of a space has. info: SC_KEY_INFO_MAX bytes, read
+	 * from a running file. 0 with *ret, NULL when there is no key in it; -1
+	 * when it cannot be unwrapped, also because it was read in halves. */
+	int (*page0)(struct sc_key_source *source, uint32_t space_id,
+		     const uint8_t *info, const struct sc_space_key **ret,
+		     struct sc_err *err);
+	/* All keys known of a space, also those found in the redo: n from 0 on,
+	 * NULL when there are no more. */
+	const struct sc_space_key *(*known)(struct sc_key_source *source,
+					    uint32_t space_id, unsigned n);
+};
+
 /* In the encryption block of a redo file: LOG_HEADER_ENCRYPTION_INFO_OFFSET. */
 #define SC_KEY_INFO_REDO 48
 

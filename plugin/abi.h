@@ -273,6 +273,26 @@ struct st_sysvar_service {
 			    size_t *len);
 };
 
+/* "keyring_reader_with_status". An object of NULL after init: no such key.
+ * auth_id NULL: the server's own keys. */
+struct st_keyring_reader {
+	int (*init)(const char *data_id, const char *auth_id,
+		    void **ret_object);
+	int (*deinit)(void *object);
+	int (*fetch_length)(void *object, size_t *ret_size,
+			    size_t *ret_type_size);
+	int (*fetch)(void *object, unsigned char *data, size_t data_room,
+		     size_t *ret_size, char *type, size_t type_room,
+		     size_t *ret_type_size);
+};
+
+/* "keyring_writer" */
+struct st_keyring_writer {
+	int (*store)(const char *data_id, const char *auth_id,
+		     const unsigned char *data, size_t size, const char *type);
+	int (*remove)(const char *data_id, const char *auth_id);
+};
+
 /* mysql_clone_ssl_context. Percona Server appends two members. */
 struct st_clone_ssl {
 	int mode;

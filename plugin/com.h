@@ -9,6 +9,7 @@
  *   CONFIG                              -> DATA {struct sc_com_config}
  *   START {struct sc_com_start}         -> COMPLETE
  *   POLL, every 200 ms                  -> DATA {struct sc_com_state}
+ *   KEYS                                -> DATA {struct sc_key_list}, TLS only
  *   END {u32 error number, 0 = done}    -> COMPLETE
  *
  * Any command may be answered by ERROR {u32 number, text to the end}, in the
@@ -36,6 +37,7 @@ enum sc_com_command {
 	SC_COM_START = 203,
 	SC_COM_POLL = 204,
 	SC_COM_END = 205,
+	SC_COM_KEYS = 206,
 };
 
 enum sc_com_code {

@@ -338,6 +338,7 @@ void sc_donor_free(struct sc_donor *d)
 	sc_killer_join(&d->killer);
 	sc_ctl_seal_free(&d->seal);
 	sc_ctl_seal_free(&d->heard.result.seal);
+	sc_key_list_free(&d->keys);
 	explicit_bzero(d->state.key, sizeof(d->state.key));
 	pthread_cond_destroy(&d->changed);
 	pthread_mutex_destroy(&d->lock);

@@ -60,6 +60,10 @@ void sc_donor_get_state(struct sc_donor *donor, struct sc_donor_state *ret);
 void sc_donor_wait(struct sc_donor *donor, enum sc_donor_phase seen,
 		   unsigned timeout_ms);
 
+/* The master keys that the clone needs, as far as known: all from SEALED on.
+ * Adds copies to ret; 0, or -1 (out of memory). */
+int sc_donor_keys(struct sc_donor *donor, struct sc_key_list *ret);
+
 /* The seal, valid when DONE; borrowed until freed. */
 const struct sc_ctl_seal *sc_donor_seal(const struct sc_donor *donor);
 

@@ -59,6 +59,7 @@ struct sc_donor {
 	pthread_cond_t changed;
 	struct sc_donor_state state;
 	struct sc_donor_heard heard;
+	struct sc_key_list keys; /* master keys the daemon asked for */
 	bool reader_running;
 	bool cancelled;
 	bool link_open;	     /* a cancel may be sent on it */
@@ -92,6 +93,12 @@ int sc_donor_send_start(struct sc_donor *d, struct sc_err *err);
  * registration was tried; not being registered is logged, not an error. */
 int sc_consumer_start(struct sc_donor *d, struct sc_err *err);
 void sc_consumer_stop(struct sc_donor *d);
+
+/* donor_keys.c: answer KEYS_WANTED; d->lock is held. 0 or -1. */
+int sc_donor_give_keys(struct sc_donor *d, struct sc_dec *dec,
+		       struct sc_err *err);
+/* The error of encrypted data without TLS. -1. */
+int sc_donor_needs_tls(struct sc_err *err);
 
 /* donor_seal.c: fix E and send it. The backup lock is held. */
 int sc_donor_make_seal(struct sc_donor *d, struct sc_sql *sql,

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
  * The thread that listens to the daemon for a donor job. It does nothing that
- * waits, so that positions of the redo follower reach the consumer thread at
- * once even while the job thread is in SQL.
+ * waits but to read the keyring, so that positions of the redo follower reach
+ * the consumer thread at once even while the job thread is in SQL.
  */
 #include "plugin/donor_job.h"
 
@@ -68,6 +68,19 @@ static int on_error(struct sc_donor *d, struct sc_dec *dec)
 	return 0;
 }
 
+/* A clone that cannot have its keys has failed. */
+static int on_keys_wanted(struct sc_donor *d, struct sc_dec *dec)
+{
+	struct sc_err err = SC_ERR_INIT;
+
+	if (sc_donor_give_keys(d, dec, &err) == 0)
+		return 0;
+	if (!sc_err_is_set(&d->state.err))
+		d->state.err = err;
+	d->heard.lost = true;
+	return 0;
+}
+
 /* Set a flag that may be set only after another one. */
 static int on_flag(bool *flag, bool after)
 {
@@ -96,6 +109,8 @@ static int handle(struct sc_donor *d, struct sc_ctl_msg *msg)
 		return on_flag(&heard->sealed, heard->copied);
 	case SC_CTL_REDO_DONE:
 		return on_flag(&heard->redo_done, heard->sealed);
+	case SC_CTL_KEYS_WANTED:
+		return on_keys_wanted(d, &dec);
 	case SC_CTL_DONE:
 		return on_done(d, &dec);
 	case SC_CTL_ERROR:

@@ -173,6 +173,21 @@ static int on_poll(struct session *s, struct sc_dec *dec, struct sc_err *err)
 	return data(s, s->tls && body.phase == SC_DONOR_READY, &enc, err);
 }
 
+/* Master keys: the server refuses to send them in clear, too. */
+static int on_keys(struct session *s, struct sc_dec *dec, struct sc_err *err)
+{
+	CLEANUP_KEYS struct sc_key_list keys = { 0 };
+	struct sc_enc enc = { 0 };
+
+	if (sc_dec_end(dec) < 0 || !s->donor)
+		return sc_err_set(err, SC_ER_CLONE_PROTOCOL,
+				  "KEYS before START");
+	if (sc_donor_keys(s->donor, &keys) < 0)
+		return sc_err_set(err, SC_ER_INTERNAL_ERROR, "out of memory");
+	sc_key_put_list(&enc, &keys);
+	return data(s, keys.n > 0, &enc, err);
+}
+
 static int on_end(struct session *s, struct sc_dec *dec, struct sc_err *err)
 {
 	uint32_t error_no = sc_dec_u32(dec);
@@ -196,7 +211,7 @@ static const struct {
 } commands[] = {
 	{ SC_COM_HELLO, true, on_hello },  { SC_COM_CONFIG, false, on_config },
 	{ SC_COM_START, false, on_start }, { SC_COM_POLL, false, on_poll },
-	{ SC_COM_END, true, on_end },
+	{ SC_COM_KEYS, false, on_keys },   { SC_COM_END, true, on_end },
 };
 
 static int handle(struct session *s, uint8_t command, struct sc_dec *dec,

@@ -223,6 +223,21 @@ int sc_peer_poll(struct sc_peer *peer, struct sc_com_state *ret,
 	return 0;
 }
 
+int sc_peer_keys(struct sc_peer *peer, struct sc_key_list *ret,
+		 struct sc_err *err)
+{
+	struct sc_enc enc = { 0 };
+	struct sc_dec dec;
+
+	*ret = (struct sc_key_list){ 0 };
+	if (command(peer, SC_COM_KEYS, "KEYS", &enc, SC_COM_DATA, &dec, err) <
+	    0)
+		return -1;
+	if (sc_key_get_list(&dec, ret) < 0)
+		return malformed(peer, "KEYS", err);
+	return 0;
+}
+
 int sc_peer_end(struct sc_peer *peer, uint32_t error_no, struct sc_err *err)
 {
 	struct sc_enc enc = { 0 };

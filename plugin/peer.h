@@ -40,6 +40,9 @@ int sc_peer_start(struct sc_peer *peer, const struct sc_com_start *start,
 		  struct sc_err *err);
 int sc_peer_poll(struct sc_peer *peer, struct sc_com_state *ret,
 		 struct sc_err *err);
+/* ret: freed by the caller also after a failure. */
+int sc_peer_keys(struct sc_peer *peer, struct sc_key_list *ret,
+		 struct sc_err *err);
 int sc_peer_end(struct sc_peer *peer, uint32_t error_no, struct sc_err *err);
 
 #endif

@@ -146,10 +146,19 @@ static int copy(struct sc_recipient *r, struct sc_err *err)
 	while (!r->done && !r->staged) {
 		if (sc_recipient_check_killed(r, err) < 0 ||
 		    sc_recipient_hear(r) < 0 ||
+		    (r->keys_wanted && sc_recipient_answer_keys(r, err) < 0) ||
 		    (!r->done && sc_recipient_poll(r) < 0))
 			return -1;
 	}
 	return 0;
+}
+
+/* Before data moves, so that a keyring that is missing costs nothing. */
+static int store_keys(struct sc_recipient *r, struct sc_err *err)
+{
+	CLEANUP_KEYS struct sc_key_list keys = { 0 };
+
+	return sc_recipient_store_keys(r, &keys, err);
 }
 
 static int agree(struct sc_recipient *r, bool *ret_tls, struct sc_err *err)
@@ -194,8 +203,8 @@ static int run(struct sc_recipient *r, const char *data_dir, struct sc_err *err)
 
 	if (agree(r, &tls, err) < 0 || prepare(r, data_dir, err) < 0 ||
 	    drop_data(r, err) < 0 || start_donor(r, tls, err) < 0 ||
-	    await_ready(r, err) < 0 || send_start(r, tls, err) < 0 ||
-	    copy(r, err) < 0)
+	    await_ready(r, err) < 0 || store_keys(r, err) < 0 ||
+	    send_start(r, tls, err) < 0 || copy(r, err) < 0)
 		return -1;
 	return r->in_place ? sc_recipient_replace(r, err) : 0;
 }
@@ -212,6 +221,7 @@ static int clone_to(struct sc_recipient *r, const char *host, unsigned port,
 		return -1;
 	rc = run(r, data_dir, err);
 	sc_recipient_leave(r, rc, err);
+	sc_recipient_end_keys(r, rc);
 	if (rc < 0 && r->target_made)
 		sc_target_remove(&r->target);
 	if (r->in_place && r->target.fd >= 0)

@@ -25,9 +25,11 @@ struct sc_recipient {
 	char donor_uuid[SC_UUID_LEN + 1];
 	struct sc_com_state state; /* of the donor, last polled */
 	uint64_t polled_ms;
-	bool in_place;		    /* without DATA DIRECTORY */
-	struct sc_replace *replace; /* in place, during the commit */
-	bool started;		    /* the daemon has a job */
+	bool in_place;		       /* without DATA DIRECTORY */
+	struct sc_replace *replace;    /* in place, during the commit */
+	bool started;		       /* the daemon has a job */
+	bool keys_wanted;	       /* the daemon asked for the keys */
+	struct sc_key_list keys_added; /* to this server's keyring */
 	bool staged;	  /* in place: everything is there and checked */
 	bool prepared;	  /* in place: the lists are written */
 	bool done;	  /* the daemon's DONE came */
@@ -45,6 +47,15 @@ int sc_recipient_poll(struct sc_recipient *r);
 /* Wait a moment for the daemon. -1: it failed or is gone, see
  * r->daemon_err. */
 int sc_recipient_hear(struct sc_recipient *r);
+
+/* recipient_keys.c: fetch the donor's master keys and store them in this
+ * server's keyring. ret: freed by the caller also after a failure. 0 or -1. */
+int sc_recipient_store_keys(struct sc_recipient *r, struct sc_key_list *ret,
+			    struct sc_err *err);
+/* The same for the daemon that asked, which gets them. */
+int sc_recipient_answer_keys(struct sc_recipient *r, struct sc_err *err);
+/* The clone has ended: one that failed takes its keys out again. */
+void sc_recipient_end_keys(struct sc_recipient *r, int rc);
 
 /* In place: InnoDB's files must all be below the data directory, and the system
  * tablespace be configured as the donor's. Before anything is touched. */

@@ -77,6 +77,9 @@ static int handle(struct sc_recipient *r, struct sc_ctl_msg *msg)
 	case SC_CTL_PREPARED:
 		r->prepared = true;
 		return r->staged ? 0 : -1;
+	case SC_CTL_KEYS_WANTED:
+		r->keys_wanted = true;
+		return 0;
 	case SC_CTL_ERROR:
 		return on_daemon_error(r, &dec);
 	}

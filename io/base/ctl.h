@@ -16,6 +16,7 @@
 
 #include "io/base/codec.h"
 #include "io/base/err.h"
+#include "io/base/keylist.h"
 
 #include <stdbool.h>
 #include <stdint.h>
@@ -69,8 +70,14 @@ enum sc_ctl_type {
 	SC_CTL_CLEAN = 21,   /* plugin, instead of a job: undo what is left in
 				the data directory (its descriptor) */
 	SC_CTL_CLEANED = 22, /* daemon: nothing is left; no body */
-	SC_CTL_TYPE_MAX = 22,
+	SC_CTL_KEYS_WANTED = 23, /* daemon: names of master keys it needs */
+	SC_CTL_KEYS = 24, /* plugin: those of them that the keyring has; to a
+			     recipient all keys of the clone */
+	SC_CTL_TYPE_MAX = 24,
 };
+
+/* Most names in one KEYS_WANTED. */
+#define SC_CTL_MAX_REFS 64
 
 /* Stages as in clone_progress; the order is that of its rows. */
 enum sc_stage {

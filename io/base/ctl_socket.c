@@ -43,6 +43,10 @@ static const struct {
 	[SC_CTL_COMMIT] = { 0, 0 },
 	[SC_CTL_CLEAN] = { 0, 1 },
 	[SC_CTL_CLEANED] = { 0, 0 },
+	[SC_CTL_KEYS_WANTED] = { 4 + SC_CTL_MAX_REFS * (SC_KEY_BODY_SIZE -
+							SC_MASTER_KEY_SIZE),
+				 0 },
+	[SC_CTL_KEYS] = { 4 + SC_KEYS_MAX * SC_KEY_BODY_SIZE, 0 },
 };
 
 void sc_ctl_msg_clear(struct sc_ctl_msg *msg)
@@ -51,6 +55,9 @@ void sc_ctl_msg_clear(struct sc_ctl_msg *msg)
 		if (msg->fds[i] >= 0)
 			close(msg->fds[i]);
 	}
+	/* Some bodies hold keys. */
+	if (msg->body)
+		explicit_bzero(msg->body, msg->len);
 	free(msg->body);
 	*msg = (struct sc_ctl_msg){ 0 };
 }

@@ -3,19 +3,17 @@
 #include "io/base/keylist.h"
 
 #include "io/base/num.h"
+#include "io/base/secret.h"
 
 #include <ctype.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
-enum { FIRST_CAP = 8 };
+enum { FIRST_CAP = 32 };
 
 void sc_key_list_free(struct sc_key_list *list)
 {
-	if (list->keys)
-		explicit_bzero(list->keys, list->cap * sizeof(*list->keys));
-	free(list->keys);
+	sc_secret_free(list->keys, list->cap * sizeof(*list->keys));
 	*list = (struct sc_key_list){ 0 };
 }
 
@@ -55,7 +53,7 @@ const struct sc_master_key *sc_key_list_find(const struct sc_key_list *list,
 static int grow(struct sc_key_list *list)
 {
 	size_t cap = list->cap ? 2 * list->cap : FIRST_CAP;
-	struct sc_master_key *keys = calloc(cap, sizeof(*keys));
+	struct sc_master_key *keys = sc_secret_alloc(cap * sizeof(*keys));
 	size_t n = list->n;
 
 	if (!keys)

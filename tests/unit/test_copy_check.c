@@ -122,15 +122,33 @@ static void part_of_a_page(void **state)
 			    2 * SIZE - 5000);
 }
 
-static int find_key(void *ctx, const struct sc_page_spec *spec,
-		    const void *page0, struct sc_space_key *ret)
+static const struct sc_space_key other_key = { .key = "o", .iv = "o" };
+static unsigned known_keys; /* how many known() tells */
+
+static int page0_key(struct sc_key_source *source, uint32_t space_id,
+		     const uint8_t *info, const struct sc_space_key **ret,
+		     struct sc_err *e)
 {
-	assert_ptr_equal(ctx, &dir);
-	assert_int_equal(spec->space_id, 3);
-	assert_int_equal(sc_page_no(page0), 0);
-	*ret = key;
+	(void)source;
+	(void)e;
+	assert_int_equal(space_id, 3);
+	assert_true(sc_is_zero(info, SC_KEY_INFO_MAX)); /* as fx_page() made */
+	*ret = &key;
 	return 0;
 }
+
+/* The right one is the last of them. */
+static const struct sc_space_key *known_key(struct sc_key_source *source,
+					    uint32_t space_id, unsigned n)
+{
+	(void)source;
+	assert_int_equal(space_id, 3);
+	if (n >= known_keys)
+		return NULL;
+	return n + 1 < known_keys ? &other_key : &key;
+}
+
+static struct sc_key_source keys = { page0_key, known_key };
 
 /* ALTER TABLE ... ENCRYPTION='Y' after the files were listed. */
 static void encrypted_meanwhile(void **state)
@@ -143,14 +161,38 @@ static void encrypted_meanwhile(void **state)
 	for (int i = 1; i < PAGES; i++)
 		px_encrypt(&now, disk + i * SIZE);
 	memcpy(data, disk, sizeof(data));
-	copy.find_key = find_key;
-	copy.find_key_ctx = &dir;
+	copy.keys = &keys;
+	known_keys = 0;
 	assert_int_equal(check(), 0);
 	expect_counts(PAGES, 1, 0, 0);
 	assert_memory_equal(data, disk, sizeof(data));
 	/* Known from then on. */
 	assert_int_equal(check(), 0);
 	expect_counts(2 * PAGES, 1, 0, 0);
+}
+
+/* Page 0 with the key is not on disk yet: the redo told it. */
+static void key_from_the_redo(void **state)
+{
+	struct sc_page_spec now = fx_spec(FX_FLAGS_ENCRYPTED, 3);
+
+	(void)state;
+	now.key = &key;
+	for (int i = 2; i < PAGES; i++)
+		px_encrypt(&now, disk + i * SIZE);
+	memcpy(data, disk, sizeof(data));
+	copy.keys = &keys;
+	for (known_keys = 1; known_keys < 4; known_keys++) {
+		assert_int_equal(check(), 0);
+		expect_counts(known_keys * PAGES, 0, 0, 0);
+	}
+	/* A torn page is torn with every key. */
+	data[4 * SIZE + 3000] ^= 1;
+	assert_int_equal(check(), 0);
+	expect_counts(known_keys * PAGES, 1, 0, 0);
+	disk[4 * SIZE + 3000] ^= 1;
+	data[4 * SIZE + 3000] ^= 1;
+	expect_error("page 4 of db/t.ibd is corrupted");
 }
 
 static void encrypted_without_key(void **state)
@@ -283,6 +325,7 @@ int main(void)
 		TEST(misplaced),
 		TEST(part_of_a_page),
 		TEST(encrypted_meanwhile),
+		TEST(key_from_the_redo),
 		TEST(encrypted_without_key),
 		TEST(replaced_meanwhile),
 		TEST(damaged_page0),
