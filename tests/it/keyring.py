@@ -40,16 +40,16 @@ def plugins_of(directory, plugin_dir):
     return path
 
 
-def prepare(directory, plugin_dir, keyring):
+def prepare(directory, plugin_dir, keyring, options):
     """Make what a server with the keyring file `keyring` needs, in that directory.
 
-    Returns (path of mysqld, plugin_dir).
+    options: more of the component's configuration. Returns (path of mysqld, plugin_dir).
     """
     shutil.rmtree(directory, ignore_errors=True)
     os.makedirs(directory)
     binary, plugins = program_of(directory), plugins_of(directory, plugin_dir)
     for path, content in ((binary + '.my', {'components': f'file://{COMPONENT}'}),
-                          (os.path.join(plugins, COMPONENT + '.cnf'), {'path': keyring, 'read_only': False})):
+                          (os.path.join(plugins, COMPONENT + '.cnf'), {'path': keyring, 'read_only': False, **options})):
         with open(path, 'w', encoding='utf-8') as f:
             json.dump(content, f)
     if not os.path.exists(keyring):
@@ -59,9 +59,26 @@ def prepare(directory, plugin_dir, keyring):
     return binary, plugins
 
 
+def copy(source, target):
+    """A copy of a keyring file that a server may use."""
+    shutil.copyfile(source, target)
+    give(target)
+
+
+def change(keyring, key):
+    """Give the key of that name another value."""
+    with open(keyring, encoding='utf-8') as f:
+        content = json.load(f)
+    for element in content['elements']:
+        if element['data_id'] == key:
+            element['data'] = element['data'][::-1]
+    with open(keyring, 'w', encoding='utf-8') as f:
+        json.dump(content, f)
+
+
 def key_ids(keyring):
     """Names of the keys in a keyring file. Source: keyring_common/json_data."""
-    if not os.path.getsize(keyring):
+    if not os.path.exists(keyring) or not os.path.getsize(keyring):
         return []
     with open(keyring, encoding='utf-8') as f:
         return sorted(e['data_id'] for e in json.load(f)['elements'])

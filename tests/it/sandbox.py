@@ -129,7 +129,8 @@ class Server(Sql):
         mysqld = program('mysqld')
         if self.keyring:
             mysqld, options['plugin_dir'] = keyring.prepare(
-                os.path.join(self.dir, 'keyring-conf'), options.get('plugin_dir') or stock_plugin_dir(), self.keyring)
+                os.path.join(self.dir, 'keyring-conf'), options.get('plugin_dir') or stock_plugin_dir(), self.keyring,
+                self.conf.get('keyring_options') or {})
         options.update(self.conf['options'])
         argv = [mysqld, '--no-defaults'] + [option(k, v) for k, v in options.items()]
         if os.geteuid() == 0 and server_user().pw_uid == 0:
@@ -273,12 +274,15 @@ class Sandbox:
     def __exit__(self, *_exc):
         self.destroy()
 
-    def server(self, name, plugin='stock', page_size=16384, init_options=(), keyring_file=None, **options):
+    def server(self, name, plugin='stock', page_size=16384, init_options=(), keyring_file=None, keyring_options=None,
+               **options):
         """A new server with a fresh data directory, not started. options: mysqld options.
 
-        keyring_file: path of a keyring file, made when it is not there; True: the server's own.
+        keyring_file: path of a keyring file, made when it is not there; True: the server's own. keyring_options: more
+        of the component's configuration.
         """
-        server = self._new(name, plugin, page_size, init_options, options, keyring_file=keyring_file)
+        server = self._new(name, plugin, page_size, init_options, options, keyring_file=keyring_file,
+                           keyring_options=keyring_options)
         copy_template(server.datadir, page_size, init_options)
         return server
 
@@ -287,12 +291,13 @@ class Sandbox:
         return self._new(name, plugin, page_size, init_options, options, datadir=os.path.abspath(datadir),
                          keyring_file=keyring_file)
 
-    def _new(self, name, plugin, page_size, init_options, options, datadir=None, keyring_file=None):
+    def _new(self, name, plugin, page_size, init_options, options, datadir=None, keyring_file=None,
+             keyring_options=None):
         if keyring_file is True:
             keyring_file = os.path.join(self.base, name, 'keyring')
         conf = {'plugin': plugin, 'page_size': page_size, 'init_options': list(init_options), 'options': options,
                 'port': free_port(), 'server_id': os.getpid() % 100000 * 1000 + next(self.ids), 'datadir': datadir,
-                'keyring': keyring_file}
+                'keyring': keyring_file, 'keyring_options': keyring_options}
         server = Server(self, name, conf)
         os.makedirs(os.path.join(server.dir, 'tmp'))
         os.chmod(server.dir, 0o711)

@@ -105,11 +105,18 @@ def page_identity(case):
     return found
 
 
+def is_encrypted(path):
+    """True for a file with encrypted pages, which innochecksum cannot check; CHECK TABLE reads them."""
+    return any(struct.unpack_from('>H', header, 24)[0] in PAGE_ENCRYPTED for _, header, _, _ in pages(path))
+
+
 def innochecksum(case):
-    """MySQL's own innochecksum accepts every page of every file."""
+    """MySQL's own innochecksum accepts every page of every file that is not encrypted."""
     found, any_file = [], False
     for path in data_files(case.datadir):
         any_file = True
+        if is_encrypted(path):
+            continue
         run = subprocess.run([program('innochecksum'), path], stdout=subprocess.PIPE,
                              stderr=subprocess.STDOUT, check=False)
         if run.returncode:
