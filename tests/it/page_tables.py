@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Tables whose tablespaces have every kind of page that InnoDB writes without encryption."""
+"""Tables whose tablespaces have every kind of page that InnoDB writes."""
 import os
 import shutil
 import threading
@@ -19,6 +19,13 @@ COLUMNS = 'i INT AUTO_INCREMENT PRIMARY KEY, v VARCHAR(64) NOT NULL, b LONGBLOB'
 def key_block_sizes(page_size):
     """KEY_BLOCK_SIZE values of that page size; pages above 16K have none."""
     return [k for k in (1, 2, 4, 8, 16) if k * 1024 <= page_size] if page_size <= 16384 else []
+
+
+def encrypted_kinds(page_size):
+    """The kinds of kinds() that may be encrypted, all of them so."""
+    return {name: f"{options} ENCRYPTION='Y'" for name, options in kinds(page_size).items()
+            if 'TABLESPACE' not in options and not name.startswith('parts')} | {
+                'gen': "TABLESPACE=gen ENCRYPTION='Y'", 'parts': "ENCRYPTION='Y' " + kinds(page_size)['parts']}
 
 
 def kinds(page_size):
@@ -55,9 +62,19 @@ def make(server, page_size, only=None):
     return server
 
 
-def spatial():
+def make_encrypted(server, page_size):
+    """The same with encryption: tablespaces, mysql.ibd and undo."""
+    session = [f'CREATE SCHEMA {SCHEMA}', f'USE {SCHEMA}', "CREATE TABLESPACE gen ADD DATAFILE 'gen.ibd' ENCRYPTION='Y'",
+               "ALTER TABLESPACE mysql ENCRYPTION='Y'", 'SET GLOBAL innodb_undo_log_encrypt = ON']
+    for name, options in encrypted_kinds(page_size).items():
+        session += [f'CREATE TABLE {name} ({COLUMNS}) {options}', FILL.format(t=name, n=ROWS)]
+    server.sql('SET sql_log_bin = 0', *session, *spatial("ENCRYPTION='Y'"))
+    return server
+
+
+def spatial(more=''):
     """An R-tree of several pages; the header of its pages has other uses for some bytes."""
-    for options, name in (('', 'geo'), ('ROW_FORMAT=REDUNDANT', 'geo2')):
+    for options, name in ((more, 'geo'), ('ROW_FORMAT=REDUNDANT ' + more, 'geo2')):
         yield (f'CREATE TABLE {name} (i INT PRIMARY KEY, g POINT NOT NULL SRID 0, SPATIAL INDEX (g)) {options}')
         yield (f'INSERT INTO {name} WITH RECURSIVE s(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM s WHERE i < 990) '
                'SELECT i, POINT(i % 37, i DIV 37) FROM s')
@@ -109,9 +126,9 @@ def truncated_undo(server):
 class Changes:
     """Writes to tables busy_<kind> until the block ends."""
 
-    def __init__(self, server, page_size):
+    def __init__(self, server, page_size, encrypted=False):
         self.server, self.stopping, self.error = server, threading.Event(), None
-        every = kinds(page_size)
+        every = encrypted_kinds(page_size) if encrypted else kinds(page_size)
         self.names = [n for n in ('plain', 'kbs4', 'kbs8', 'zlib', 'lz4', 'gen') if n in every]
         server.sql('SET sql_log_bin = 0', f'USE {SCHEMA}',
                    *(f'CREATE TABLE busy_{n} ({COLUMNS}) {every[n]}' for n in self.names))

@@ -29,9 +29,9 @@ def sound(target):
     assert checks_files.page_identity(case) == []
 
 
-def proved(box, name, target, want, page_size):
+def proved(box, name, target, want, page_size, **options):
     """The clone starts and has the tables."""
-    clone = box.adopt(name, target, plugin='ours', page_size=page_size).start()
+    clone = box.adopt(name, target, plugin='ours', page_size=page_size, **options).start()
     assert page_tables.check(clone) == []
     assert page_tables.checksums(clone) == want
     assert '[ERROR]' not in clone.log_text()
@@ -64,6 +64,20 @@ def test_every_kind(box, page_size):
         assert checked > 1000
         assert (repaired, unchecked) == (0, 0)
     unharmed(donor, pid)
+
+
+@pytest.mark.parametrize('page_size', [4096, 8192, 65536])
+def test_every_encrypted_kind(box, page_size):
+    """The same, encrypted: every page is decrypted and checked."""
+    donor = start_donor(box, megabytes=0, page_size=page_size, keyring_file=True)
+    page_tables.make_encrypted(donor, page_size)
+    want, mark, target = page_tables.checksums(donor), donor.log_mark(), box.path('clones') + '/c'
+    with page_tables.Changes(donor, page_size, encrypted=True):
+        donor.sql(local(target))
+    sound(target)
+    proved(box, 'on-c', target, want, page_size, keyring_file=donor.keyring)
+    (checked, _, repaired, unchecked), = counts(donor, mark)
+    assert checked > 1000 and (repaired, unchecked) == (0, 0)
 
 
 def pages_of(path, kind):
