@@ -99,7 +99,7 @@ static int net_chunk(struct sc_sink *sink, unsigned stream,
 
 	if (n)
 		len = n;
-	sc_rate_take(s->params.rate, len, s->params.stop);
+	sc_rate_wait(sc_rate_book(s->params.rate, len), s->params.stop);
 	sc_frame_put_chunk(body, &slot->chunk);
 	return sc_frame_send(conn_of(sink, stream), SC_FRAME_CHUNK,
 			     n ? SC_FRAME_ZSTD : 0, body, sizeof(body), data,

@@ -7,6 +7,7 @@
 #include "io/cache.h"
 #include "io/copy_check.h"
 
+#include <fcntl.h>
 #include <inttypes.h>
 
 /* Zeroes within a dense file are left out by extents of this many blocks, so
@@ -32,8 +33,14 @@ static int open_for_read(void *arg, uint32_t index)
 	const struct sc_copy *copy = arg;
 	const struct sc_file *file = &copy->list->files[index];
 
-	return copy->image->open_file(copy->image, file->path,
-				      file->kind == SC_FILE_PAGES);
+	int fd = copy->image->open_file(copy->image, file->path,
+					file->kind == SC_FILE_PAGES);
+
+	/* No read-ahead: it would fill the page cache with what we would then
+	 * take for the server's. Our own reads are ahead already. */
+	if (fd >= 0)
+		(void)posix_fadvise(fd, 0, 0, POSIX_FADV_RANDOM);
+	return fd;
 }
 
 /* The slot has nothing to do with its file any more. */
@@ -157,35 +164,61 @@ static int pass_on_hole(struct stream *st, struct sc_slot *slot,
 	return pass_on(st, slot, err);
 }
 
-/* Begin the read of chunk number `chunk`; a slot is idle. */
+/* Wait until so many bytes may be read. What is on its way is passed on first:
+ * it need not wait as well. */
+static int await_turn(struct stream *st, uint32_t len, struct sc_err *err)
+{
+	struct sc_rate *rate = st->copy->data_rate;
+	uint64_t turn = rate ? sc_rate_book(rate, len) : 0;
+
+	if (!turn)
+		return 0;
+	if (drain(st, false, err) < 0)
+		return -1;
+	sc_rate_wait(turn, &st->copy->stop);
+	return 0;
+}
+
+/* Begin with a chunk of an open file; a slot is idle. */
+static int begin_chunk(struct stream *st, struct sc_openfile *in, uint64_t off,
+		       uint32_t len, struct sc_err *err)
+{
+	bool hole = sc_range_is_hole(in->fd, off, len);
+	struct sc_slot *slot;
+
+	if (!hole && await_turn(st, len, err) < 0) {
+		sc_openfile_put(in);
+		return -1;
+	}
+	slot = sc_slot_take(st->slots);
+	slot->in = in;
+	slot->chunk.file = in->file;
+	slot->chunk.off = off;
+	slot->chunk.len = len;
+	slot->drop_cache =
+		!hole && !in->direct && !sc_cache_has(in->fd, off, len);
+	if (hole)
+		return pass_on_hole(st, slot, err);
+	sc_slot_read(st->slots, slot);
+	return 0;
+}
+
+/* Begin with chunk number `chunk`. */
 static int begin(struct stream *st, uint64_t chunk, struct sc_err *err)
 {
 	const struct sc_filelist *list = st->copy->list;
-	struct sc_file *file = sc_filelist_find_chunk(list, chunk);
-	uint32_t index = (uint32_t)(file - list->files);
+	const struct sc_file *file = sc_filelist_find_chunk(list, chunk);
+	uint64_t off = (chunk - file->first_chunk) * SC_CHUNK_SIZE;
 	int sys_errno;
-	struct sc_openfile *in = sc_openfile_get(&st->files, index, &sys_errno);
-	struct sc_slot *slot;
+	struct sc_openfile *in = sc_openfile_get(
+		&st->files, (uint32_t)(file - list->files), &sys_errno);
 
 	if (!in)
 		return sc_err_sys(err, SC_ER_INTERNAL_ERROR, sys_errno,
 				  "cannot open %s", file->path);
-	slot = sc_slot_take(st->slots);
-	slot->in = in;
-	slot->chunk.file = index;
-	slot->chunk.off = (chunk - file->first_chunk) * SC_CHUNK_SIZE;
-	slot->chunk.len =
-		(uint32_t)SC_MIN(SC_CHUNK_SIZE, file->size - slot->chunk.off);
-	slot->drop_cache = false;
-	if (sc_range_is_hole(in->fd, slot->chunk.off, slot->chunk.len))
-		return pass_on_hole(st, slot, err);
-	slot->drop_cache = !in->direct && !sc_cache_has(in->fd, slot->chunk.off,
-							slot->chunk.len);
-	if (st->copy->data_rate)
-		sc_rate_take(st->copy->data_rate, slot->chunk.len,
-			     &st->copy->stop);
-	sc_slot_read(st->slots, slot);
-	return 0;
+	return begin_chunk(st, in, off,
+			   (uint32_t)SC_MIN(SC_CHUNK_SIZE, file->size - off),
+			   err);
 }
 
 static int run(struct stream *st, struct sc_err *err)

@@ -6,6 +6,7 @@
 #include "io/base/clock.h"
 #include "io/base/fdio.h"
 #include "io/base/num.h"
+#include "io/cache.h"
 
 #include <ctype.h>
 #include <errno.h>
@@ -30,6 +31,7 @@ struct candidate {
 	char *path; /* owned */
 	int fd;	    /* owned */
 	enum sc_file_kind kind;
+	bool cold; /* its page 0 was not in the page cache */
 	struct stat st;
 };
 /* A page is written in milliseconds. */
@@ -152,6 +154,8 @@ static int read_spec(struct scan *sc, int fd, const char *path,
 
 static void candidate_free(struct candidate *c)
 {
+	if (c->cold)
+		sc_cache_drop(c->fd, 0, PAGE0_READ);
 	if (c->fd >= 0)
 		close(c->fd);
 	free(c->path);
@@ -171,7 +175,13 @@ static int candidate_open(struct scan *sc, const char *path,
 	c->path = strdup(path);
 	if (!c->path || fstat(c->fd, &c->st) < 0)
 		return scan_failed(sc, errno, path);
-	return S_ISREG(c->st.st_mode) ? 1 : not_regular(sc, path);
+	if (!S_ISREG(c->st.st_mode))
+		return not_regular(sc, path);
+	/* What the server does not keep in the page cache shall not be there
+	 * after us. */
+	(void)posix_fadvise(c->fd, 0, 0, POSIX_FADV_RANDOM);
+	c->cold = !sc_cache_has(c->fd, 0, PAGE0_READ);
+	return 1;
 }
 
 /* inherit: geometry of a system tablespace's first file, for its further ones

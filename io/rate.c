@@ -6,6 +6,9 @@
 #include "io/base/clock.h"
 #include "io/base/num.h"
 
+/* See rate.h; of five seconds it is a twentieth. */
+#define KEPT_US 250000
+
 /* How soon a waiting stream notices that it should stop. */
 #define STOP_CHECK_MS 100
 
@@ -20,30 +23,27 @@ void sc_rate_destroy(struct sc_rate *rate)
 	pthread_mutex_destroy(&rate->lock);
 }
 
-/* Book the bytes; when they may begin. */
-static uint64_t book(struct sc_rate *rate, uint64_t bytes)
+uint64_t sc_rate_book(struct sc_rate *rate, uint64_t bytes)
 {
-	uint64_t now = sc_clock_us(CLOCK_MONOTONIC), begin;
-
-	SC_LOCK_SCOPE(&rate->lock);
-	begin = SC_MAX(rate->free_us, now);
-	rate->free_us = begin + bytes * 1000000 / rate->bytes_per_s;
-	return begin;
-}
-
-void sc_rate_take(struct sc_rate *rate, uint64_t bytes, const atomic_bool *stop)
-{
-	uint64_t begin;
+	uint64_t now, turn;
 
 	if (!rate->bytes_per_s)
-		return;
-	begin = book(rate, bytes);
+		return 0;
+	now = sc_clock_us(CLOCK_MONOTONIC);
+	SC_LOCK_SCOPE(&rate->lock);
+	turn = SC_MAX(rate->free_us, now - SC_MIN(now, KEPT_US));
+	rate->free_us = turn + bytes * 1000000 / rate->bytes_per_s;
+	return turn > now ? turn : 0;
+}
+
+void sc_rate_wait(uint64_t turn, const atomic_bool *stop)
+{
 	while (!*stop) {
 		uint64_t now = sc_clock_us(CLOCK_MONOTONIC);
 
-		if (now >= begin)
+		if (now >= turn)
 			return;
-		sc_sleep_ms((unsigned)SC_MIN((begin - now + 999) / 1000,
+		sc_sleep_ms((unsigned)SC_MIN((turn - now + 999) / 1000,
 					     STOP_CHECK_MS));
 	}
 }

@@ -126,10 +126,9 @@ int sc_stage_chunk(struct sc_staged *stage, unsigned stream,
 		return -1;
 	if (file->kind == SC_FILE_PAGES)
 		note_lsns(stage, file, chunk, (char *)slot->buf);
-	if (!sc_blockmap_bytes(&chunk->map, chunk->len)) {
-		stage->bytes += chunk->len;
+	stage->bytes += chunk->len;
+	if (!sc_blockmap_bytes(&chunk->map, chunk->len))
 		return 0;
-	}
 	slot->out = sc_openfile_get(&stage->per_stream[stream].files,
 				    chunk->file, &sys_errno);
 	if (!slot->out)
@@ -156,7 +155,6 @@ int sc_stage_wrote(struct sc_staged *stage, unsigned stream,
 				      slot->chunk.len, SYNC_FILE_RANGE_WRITE);
 	sc_openfile_put(out);
 	slot->out = NULL;
-	stage->bytes += slot->chunk.len;
 	return 0;
 }
 
