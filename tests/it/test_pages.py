@@ -80,6 +80,22 @@ def test_every_encrypted_kind(box, page_size):
     assert checked > 1000 and (repaired, unchecked) == (0, 0)
 
 
+def test_system_tablespace_of_two_files(box):
+    """Pages are numbered on through its files, and the second file has no page 0."""
+    two = '--innodb-data-file-path=ibdata1:12M;ibdata2:12M:autoextend'
+    donor = start_donor(box, megabytes=0, init_options=[two])
+    page_tables.make(donor, 16384, ('sys', 'plain'))
+    for _ in range(5):
+        donor.sql('SET sql_log_bin = 0', f'USE {page_tables.SCHEMA}', 'INSERT INTO sys (v, b) SELECT v, b FROM sys')
+    donor.restart('--innodb-fast-shutdown=0')
+    with open(donor.datadir + '/ibdata2', 'rb') as f:
+        assert int.from_bytes(f.read(16384)[4:8], 'big') == 768  # 12 MiB of pages before it
+    want, mark, target = page_tables.checksums(donor), donor.log_mark(), box.path('clones') + '/c'
+    donor.sql(local(target))
+    assert [(repaired, unchecked) for _, _, repaired, unchecked in counts(donor, mark)] == [(0, 0)]
+    proved(box, 'on-c', target, want, 16384, init_options=[two])
+
+
 def pages_of(path, kind):
     """Numbers of the pages of that type in a file of 16K pages."""
     with open(path, 'rb') as f:
@@ -106,8 +122,8 @@ def test_damage_is_named(box):
         page = pages_of(path, 14)[-1]
         shutil.copyfile(path, path + '.sound')
         with open(path, 'rb') as f:
-            f.seek(page * 16384 + 300)
-            change(path, page, 300, bytes([f.read(1)[0] ^ 1]))
+            f.seek(page * 16384 + 46)  # among the first bytes of the compressed data
+            change(path, page, 46, bytes([f.read(1)[0] ^ 1]))
         code, message = donor.error(local(target))
         assert code and f'page {page} of {page_tables.SCHEMA}/{name}.ibd is corrupted' in message, message
         nothing_left(box, target)
