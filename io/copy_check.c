@@ -201,7 +201,7 @@ static int reread_page(struct chunk *c, uint32_t at, struct sc_err *err)
 	struct sc_copy_checker *ck = c->checker;
 	enum sc_page_verdict v = SC_PAGE_BAD;
 	uint32_t size = ck->spec.physical_size;
-	const uint8_t *p;
+	const uint8_t *p = NULL;
 
 	for (int i = 0; i < REREAD_TRIES && !ck->copy->stop; i++) {
 		int rc = refresh_spec(c, err);
@@ -221,8 +221,14 @@ static int reread_page(struct chunk *c, uint32_t at, struct sc_err *err)
 		}
 		sc_sleep_ms(REREAD_WAIT_MS);
 	}
-	return ck->copy->stop ? sc_copy_stopped(err)
-			      : is_wrong(c, at, c->data + at, v, err);
+	if (ck->copy->stop)
+		return sc_copy_stopped(err);
+	if (!p)
+		return sc_err_set(err, SC_ER_INTERNAL_ERROR,
+				  "%s was truncated while it was copied: it "
+				  "ends before page %u",
+				  c->file->path, page_no_at(c, at));
+	return is_wrong(c, at, c->data + at, v, err);
 }
 
 /* Put the doublewrite file's copy in the place of a page of an atomic image. */

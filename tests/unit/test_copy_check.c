@@ -111,6 +111,24 @@ static void misplaced(void **state)
 		     " 4 of tablespace 3, expected tablespace 3");
 }
 
+/* Bad when it was read, gone when it is read again. */
+static void truncated(void **state)
+{
+	int fd;
+
+	(void)state;
+	dir_fixture_put(dir.fd, "db/t.ibd", disk, 5 * SIZE);
+	fd = openat(dir.fd, "db/t.ibd", O_RDONLY | O_CLOEXEC);
+	assert_true(fd >= 0);
+	data[5 * SIZE + 700] ^= 1;
+	assert_int_equal(
+		sc_copy_check(checker, &file, fd, 0, data, sizeof(data), &err),
+		-1);
+	close(fd);
+	assert_non_null(strstr(err.msg, "db/t.ibd was truncated while it was "
+					"copied: it ends before page 5"));
+}
+
 static void part_of_a_page(void **state)
 {
 	(void)state;
@@ -323,6 +341,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		TEST(read_again),
 		TEST(misplaced),
+		TEST(truncated),
 		TEST(part_of_a_page),
 		TEST(encrypted_meanwhile),
 		TEST(key_from_the_redo),
