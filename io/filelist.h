@@ -42,7 +42,7 @@ struct sc_filelist {
 	size_t n, cap;
 	uint64_t chunks; /* of all files */
 	uint64_t bytes;
-	uint64_t stored; /* sum of the files' */
+	uint64_t stored;	    /* sum of the files' */
 	struct sc_key_source *keys; /* set before the scan, borrowed; NULL:
 				       encrypted files are refused */
 };

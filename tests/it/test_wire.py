@@ -164,6 +164,20 @@ def test_bad_control_messages(world, message):
     assert world[3].poll() is None
 
 
+@pytest.mark.parametrize('body', [struct.pack('<I', 0), struct.pack('<I', 5000), b'', bytes(50)])
+def test_keys_nobody_asked_for(world, body):
+    """KEYS in the middle of a donor job ends it; the service lives."""
+    box, server, path, process = world
+    control = wire.Control(path)
+    port = control.donor_start(server, box.path('spool'), JOB, KEY)
+    control.send(wire.KEYS, body)
+    kind, said = control.wait(wire.ERROR)
+    assert kind == wire.ERROR and 'KEYS' in wire.error_of(said)[1]
+    control.close()
+    wait_for(lambda: not listens(port), 5, 'end of the listener')
+    assert process.poll() is None
+
+
 def test_other_version_on_the_control_socket(world):
     """Another protocol version is refused with both versions in the text."""
     control = wire.Control(world[2], version=999)
