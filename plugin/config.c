@@ -44,6 +44,8 @@ static void *collect_main(void *arg)
 		    "SELECT '" SC_OUTSIDE_FILES
 		    "', COALESCE(GROUP_CONCAT(path SEPARATOR ', '), '') " SC_OUTSIDE_FROM,
 		    &job->config->variables, job->err) == 0 &&
+	    list_query(sql, "SELECT '" SC_ENCRYPTED "', " SC_ENCRYPTED_COUNT,
+		       &job->config->variables, job->err) == 0 &&
 	    list_query(
 		    sql,
 		    "SELECT plugin_name, COALESCE(plugin_library, '') FROM information_schema.plugins WHERE plugin_status = 'ACTIVE'",

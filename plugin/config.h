@@ -17,6 +17,12 @@
 #define SC_OUTSIDE_FROM                                                        \
 	"FROM information_schema.innodb_datafiles WHERE (path LIKE '/%' OR path LIKE '../%') AND LEFT(path, CHAR_LENGTH(@@GLOBAL.datadir)) <> @@GLOBAL.datadir"
 
+/* Another one: how much is encrypted here, 0 = nothing; and the expression that
+ * tells, which also waits for nothing. */
+#define SC_ENCRYPTED "encrypted tablespaces and logs"
+#define SC_ENCRYPTED_COUNT                                                     \
+	"@@GLOBAL.innodb_redo_log_encrypt + @@GLOBAL.innodb_undo_log_encrypt + (SELECT COUNT(*) FROM information_schema.innodb_tablespaces WHERE encryption = 'Y')"
+
 /* List this server. Runs SQL on a thread of its own; free the result also
  * after a failure. Returns 0 or -1. */
 int sc_config_collect(struct sc_com_config *ret, struct sc_err *err);

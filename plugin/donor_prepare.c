@@ -132,10 +132,7 @@ static int check_tls(struct sc_donor *d, struct sc_sql *sql, struct sc_err *err)
 
 	if (d->request.local || d->request.tls)
 		return 0;
-	if (sc_sql_u64(
-		    sql,
-		    "SELECT @@GLOBAL.innodb_redo_log_encrypt + @@GLOBAL.innodb_undo_log_encrypt + (SELECT COUNT(*) FROM information_schema.innodb_tablespaces WHERE encryption = 'Y')",
-		    &n, err) < 0)
+	if (sc_sql_u64(sql, "SELECT " SC_ENCRYPTED_COUNT, &n, err) < 0)
 		return -1;
 	return n ? sc_donor_needs_tls(err) : 0;
 }

@@ -12,6 +12,9 @@
 #include "io/base/err.h"
 #include "io/base/keylist.h"
 
+/* Is there a keyring that answers? 0, or -1 (3872). */
+int sc_keyring_check(struct sc_err *err);
+
 /* Read the key of that name. Returns 1 with ret->value; 0 when it is not there;
  * -1 with err (no keyring, a keyring that fails, another length). */
 int sc_keyring_read(const struct sc_key_ref *ref, struct sc_master_key *ret,

@@ -10,6 +10,7 @@
 #include "io/base/clock.h"
 #include "plugin/config.h"
 #include "plugin/drop_data.h"
+#include "plugin/keyring.h"
 #include "plugin/net.h"
 #include "plugin/raise.h"
 #include "plugin/recipient.h"
@@ -50,6 +51,8 @@ static int compare_servers(struct sc_recipient *r, struct sc_err *err)
 	sc_server_variable("plugin_dir", plugin_dir, sizeof(plugin_dir));
 	snprintf(r->donor_uuid, sizeof(r->donor_uuid), "%s",
 		 sc_config_variable(&theirs, "server_uuid") ?: "");
+	r->donor_encrypted =
+		atoi(sc_config_variable(&theirs, SC_ENCRYPTED) ?: "0") > 0;
 	if (sc_config_compare(&theirs, &r->own, plugin_dir, err) < 0)
 		return -1;
 	if (!r->in_place)
@@ -161,11 +164,31 @@ static int store_keys(struct sc_recipient *r, struct sc_err *err)
 	return sc_recipient_store_keys(r, &keys, err);
 }
 
+/* What the donor would refuse, or the keyring, is refused before anything is
+ * dropped. */
+static int check_encryption(struct sc_recipient *r, bool tls,
+			    struct sc_err *err)
+{
+	if (!r->donor_encrypted)
+		return 0;
+	if (!tls)
+		return sc_err_set(
+			err, SC_ER_CLONE_DONOR, SC_DONOR_ERROR_FORMAT,
+			SC_ER_CLONE_ENCRYPTION,
+			"Clone needs SSL connection for encrypted table.");
+	if (sc_keyring_check(err) < 0)
+		return sc_err_context(
+			err,
+			"the donor's data is encrypted and its keys cannot be stored here, nothing was replaced");
+	return 0;
+}
+
 static int agree(struct sc_recipient *r, bool *ret_tls, struct sc_err *err)
 {
-	if (sc_peer_hello(&r->peer, err) < 0 || compare_servers(r, err) < 0)
+	if (sc_peer_hello(&r->peer, err) < 0 || compare_servers(r, err) < 0 ||
+	    decide_tls(r, ret_tls, err) < 0)
 		return -1;
-	return decide_tls(r, ret_tls, err);
+	return check_encryption(r, *ret_tls, err);
 }
 
 /* The target is this server's own data directory, mysqld's current one. */

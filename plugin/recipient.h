@@ -28,6 +28,7 @@ struct sc_recipient {
 	bool in_place;		       /* without DATA DIRECTORY */
 	struct sc_replace *replace;    /* in place, during the commit */
 	bool started;		       /* the daemon has a job */
+	bool donor_encrypted;	       /* it said so when asked for CONFIG */
 	bool keys_wanted;	       /* the daemon asked for the keys */
 	struct sc_key_list keys_added; /* to this server's keyring */
 	bool staged;	  /* in place: everything is there and checked */

@@ -188,6 +188,10 @@ def test_without_tls(box):
     secret = (3862, 'Clone Donor Error: 3872 : Clone needs SSL connection for encrypted table..')
     assert recipient.error(instance(donor, target, 'REQUIRE NO SSL')) == secret
     nothing_left(box, target)
+    if OURS == 'ours':
+        recipient.sql('CREATE SCHEMA own', 'SET GLOBAL clone_drop_data_first = ON')
+        assert recipient.error(in_place(donor, 'REQUIRE NO SSL')) == secret
+        assert recipient.value("SHOW SCHEMAS LIKE 'own'") == 'own'
     donor.sql('ALTER INSTANCE DISABLE INNODB REDO_LOG', 'ALTER INSTANCE ENABLE INNODB REDO_LOG')
     for statement in ('DROP TABLE proof.secret', 'SET GLOBAL innodb_redo_log_encrypt = ON'):
         donor.sql(statement)
@@ -237,6 +241,8 @@ def test_recipient_keyring(box):
         if file == gone:
             shutil.rmtree(box.path('gone'))
         with Unchanged(box, donor, recipient):
+            if not file:  # known before anything is dropped
+                recipient.sql('SET GLOBAL clone_drop_data_first = ON')
             for statement in (instance(donor, target), in_place(donor)):
                 code, message = recipient.error(statement)
                 assert (code, words in message) == (3872, True), message
@@ -255,7 +261,7 @@ def test_kill_leaves_no_key(box):
     before, target = keyring.key_ids(recipient.keyring), box.path('clones') + '/c'
     for statement in (instance(donor, target), in_place(donor)):
         slow(recipient, 5)
-        with Unchanged(box, donor, recipient, 'variables'), Background(recipient, statement) as clone:
+        with Unchanged(box, donor, recipient), Background(recipient, statement) as clone:
             copying(recipient)
             assert set(keyring.key_ids(recipient.keyring)) - set(before) == set(keyring.key_ids(donor.keyring))
             recipient.sql(f'KILL QUERY {clone.id}')
