@@ -17,6 +17,21 @@ static void *acquire(const char *name)
 	return sc_server.registry->acquire(name, &service) ? NULL : service;
 }
 
+/* The writer of the keyring that the reader reads, as InnoDB finds it
+ * (init_keyring_services() in os0enc.cc). */
+static struct st_keyring_writer *acquire_writer(void)
+{
+	st_service reader = acquire("keyring_reader_with_status");
+	st_service writer = NULL;
+
+	if (!reader || sc_server.registry->acquire_related("keyring_writer",
+							   reader, &writer))
+		writer = NULL;
+	if (reader)
+		sc_server.registry->release(reader);
+	return (void *)writer;
+}
+
 static void release(void *service)
 {
 	if (service)
@@ -78,7 +93,7 @@ int sc_keyring_check(struct sc_err *err)
 	static const struct sc_key_ref probe = {
 		"00000000-0000-0000-0000-000000000000", 1
 	};
-	void *writer = acquire("keyring_writer");
+	void *writer = acquire_writer();
 	struct sc_master_key key;
 	int rc = writer ? sc_keyring_read(&probe, &key, err) : unusable(err);
 
@@ -116,7 +131,7 @@ static int store_one(const struct st_keyring_writer *writer,
 int sc_keyring_store(const struct sc_key_list *keys, struct sc_key_list *added,
 		     struct sc_err *err)
 {
-	struct st_keyring_writer *writer = acquire("keyring_writer");
+	struct st_keyring_writer *writer = acquire_writer();
 	int rc = writer ? 0 : unusable(err);
 
 	for (size_t i = 0; i < keys->n && rc >= 0; i++) {
@@ -136,8 +151,7 @@ int sc_keyring_store(const struct sc_key_list *keys, struct sc_key_list *added,
 
 void sc_keyring_remove(const struct sc_key_list *added)
 {
-	struct st_keyring_writer *writer =
-		added->n ? acquire("keyring_writer") : NULL;
+	struct st_keyring_writer *writer = added->n ? acquire_writer() : NULL;
 
 	for (size_t i = 0; i < added->n; i++) {
 		char name[SC_KEY_NAME_SIZE];

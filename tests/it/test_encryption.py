@@ -90,7 +90,7 @@ def started(box, name, target, keyring_file, **options):
 
 def test_instance(box):
     """All kinds of encryption under load, redo and undo encryption switched in mid-clone; rotation afterwards."""
-    donor = encrypted_donor(box)
+    donor = encrypted_donor(box, innodb_redo_log_capacity='64M')
     recipient = start_recipient(box, donor, keyring_file=True)
     target = box.path('clones') + '/c'
     slow(recipient, 25)
@@ -264,6 +264,7 @@ def test_kill_leaves_no_key(box):
         with Unchanged(box, donor, recipient), Background(recipient, statement) as clone:
             copying(recipient)
             assert set(keyring.key_ids(recipient.keyring)) - set(before) == set(keyring.key_ids(donor.keyring))
+            assert donor.error('SET lock_wait_timeout = 1', ROTATE)[0] == 1205  # it is DDL
             recipient.sql(f'KILL QUERY {clone.id}')
             assert clone.result()[0] == 1317
         assert keyring.key_ids(recipient.keyring) == before
