@@ -24,6 +24,10 @@
 /* A recipient that got the key connects at once. */
 #define RECIPIENT_WAIT_MS 60000
 
+/* A local clone begins with one stream: source and target are mostly one disk,
+ * which several streams that read and write at once only slow down. */
+#define LOCAL_STREAMS 1
+
 /* One stream, in a thread of its own. */
 static int run_stream(struct sc_job *job, unsigned stream, struct sc_err *err)
 {
@@ -192,7 +196,8 @@ static int copy_local(struct donor *d, struct sc_err *err)
 	int rc =
 		ls ? 0 : sc_err_set(err, SC_ER_INTERNAL_ERROR, "out of memory");
 
-	sc_autotune_init(&at, d->start.streams, d->start.autotune, sc_now_ms());
+	sc_autotune_init(&at, LOCAL_STREAMS, d->start.streams,
+			 d->start.autotune, sc_now_ms());
 	while (rc == 0) {
 		rc = grow_local(
 			d, ls, &started,

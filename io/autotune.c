@@ -4,18 +4,16 @@
 
 #include "io/base/num.h"
 
-/* Begin with these, and double. */
-#define FIRST 2
 /* A rate is measured over this. */
 #define MEASURE_MS 400
 /* Twice the streams must bring this much more, in percent. */
 #define WORTH_PERCENT 10
 
-void sc_autotune_init(struct sc_autotune *at, unsigned max, bool enabled,
-		      uint64_t now_ms)
+void sc_autotune_init(struct sc_autotune *at, unsigned first, unsigned max,
+		      bool enabled, uint64_t now_ms)
 {
 	*at = (struct sc_autotune){
-		.now = enabled ? SC_MIN(max, (unsigned)FIRST) : max,
+		.now = enabled ? SC_MIN(first, max) : max,
 		.max = max,
 		.last_ms = now_ms,
 	};

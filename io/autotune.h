@@ -17,9 +17,10 @@ struct sc_autotune {
 	uint64_t rate; /* bytes per ms with fewer streams, 0 = not known */
 };
 
-/* max: 1.. ; enabled false: all of them at once. */
-void sc_autotune_init(struct sc_autotune *at, unsigned max, bool enabled,
-		      uint64_t now_ms);
+/* first: to begin with, then doubled; max: 1.. ; enabled false: all of them at
+ * once. */
+void sc_autotune_init(struct sc_autotune *at, unsigned first, unsigned max,
+		      bool enabled, uint64_t now_ms);
 
 /* The number of streams there should be now, at least as many as before.
  * bytes: copied so far; now_ms: monotonic. Call every 50 ms or so. */

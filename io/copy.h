@@ -36,10 +36,6 @@ struct sc_copy {
 	atomic_bool stop; /* set by anyone: streams return soon with err set */
 };
 
-/* O_DIRECT wants buffers aligned to the device's logical block: 4 KiB is the
- * largest in use. Source: open(2), statx(2) STATX_DIOALIGN. */
-#define SC_COPY_ALIGN 4096
-
 /*
  * Copy chunks until the queue is empty. slots: the stream's own, all idle
  * before and after; stream: 1.., passed to the sink. Blocks. 0 or -1; the sink

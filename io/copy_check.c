@@ -5,6 +5,7 @@
 #include "io/base/clock.h"
 #include "io/base/fdio.h"
 #include "io/base/num.h"
+#include "io/direct.h"
 #include "io/page_open.h"
 
 #include <inttypes.h>
@@ -48,7 +49,7 @@ struct sc_copy_checker *sc_copy_checker_new(struct sc_copy *copy)
 		return NULL;
 	ck->copy = copy;
 	ck->opener = sc_page_opener_new();
-	if (posix_memalign(&page, SC_COPY_ALIGN, SC_PAGE_SIZE_MAX) == 0)
+	if (posix_memalign(&page, SC_DIRECT_ALIGN, SC_PAGE_SIZE_MAX) == 0)
 		ck->page = page;
 	if (ck->opener && ck->page)
 		return ck;
@@ -118,9 +119,9 @@ static int read_page(const struct chunk *c, uint64_t off, uint32_t size,
 {
 	/* Direct reads want whole blocks: small pages come in a 4 KiB block
 	 * with their neighbours. */
-	uint64_t from = sc_align_down(off, SC_COPY_ALIGN);
+	uint64_t from = sc_align_down(off, SC_DIRECT_ALIGN);
 	ssize_t n = sc_pread_full(c->fd, c->checker->page,
-				  SC_MAX(size, SC_COPY_ALIGN), from);
+				  SC_MAX(size, SC_DIRECT_ALIGN), from);
 
 	if (n < 0)
 		return sc_copy_read_failed(c->file, off, (int)-n, err);
@@ -145,9 +146,9 @@ static int refresh_spec(const struct chunk *c, struct sc_err *err)
 
 	if (ck->spec.first_page)
 		return 0; /* has no page 0 */
-	if (read_page(c, 0, SC_COPY_ALIGN, &page0, err) < 0)
+	if (read_page(c, 0, SC_DIRECT_ALIGN, &page0, err) < 0)
 		return -1;
-	if (!page0 || sc_page_spec_read(page0, SC_COPY_ALIGN, &now, &ignored))
+	if (!page0 || sc_page_spec_read(page0, SC_DIRECT_ALIGN, &now, &ignored))
 		return 0;
 	if (read_page(c, 0, now.physical_size, &page0, err) < 0)
 		return -1;

@@ -81,3 +81,13 @@ int sc_direct_query(int fd, struct sc_direct *ret)
 	take_reported(ret, mem, file);
 	return 0;
 }
+
+int sc_direct_or_buffered(int fd)
+{
+	struct sc_direct direct;
+
+	/* Whatever cannot be asked or set shows in the requests. */
+	if (fd >= 0 && sc_direct_query(fd, &direct) == 0 && !direct.usable)
+		(void)sc_direct_set(fd, false);
+	return fd;
+}

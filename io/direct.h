@@ -30,6 +30,10 @@ struct sc_direct {
  * SC_DIRECT_ALIGN when it is not usable. 0 or -errno of statx or fcntl. */
 int sc_direct_query(int fd, struct sc_direct *ret);
 
+/* The descriptor as it is, or without O_DIRECT when the file wants a larger
+ * alignment than SC_DIRECT_MAX_ALIGN; a negative fd is passed on. */
+int sc_direct_or_buffered(int fd);
+
 /* Switch O_DIRECT of an open file on or off, for it and its duplicates, with
  * none of its requests running. 0 or -errno; EINVAL: not on this file. */
 int sc_direct_set(int fd, bool on);

@@ -5,6 +5,7 @@
 #include "io/base/cleanup.h"
 #include "io/base/fdio.h"
 #include "io/base/num.h"
+#include "io/direct.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -83,7 +84,8 @@ static int open_for_write(void *arg, uint32_t index)
 	int fd;
 
 	stage_name(stage, path, name);
-	fd = sc_open_beneath(stage->target, name, O_WRONLY | O_DIRECT, 0);
+	fd = sc_direct_or_buffered(
+		sc_open_beneath(stage->target, name, O_WRONLY | O_DIRECT, 0));
 	if (fd == -EINVAL) /* not on this file system */
 		fd = sc_open_beneath(stage->target, name, O_WRONLY, 0);
 	return fd;

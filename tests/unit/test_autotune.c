@@ -13,7 +13,7 @@ static unsigned settle(unsigned max, bool enabled, const unsigned rates[65])
 	struct sc_autotune at;
 	uint64_t bytes = 0;
 
-	sc_autotune_init(&at, max, enabled, 1000);
+	sc_autotune_init(&at, 2, max, enabled, 1000);
 	for (uint64_t ms = 1000; ms < 11000; ms += 50) {
 		unsigned before = at.now;
 
@@ -29,7 +29,7 @@ static void all_at_once_when_off(void **state)
 	struct sc_autotune at;
 
 	(void)state;
-	sc_autotune_init(&at, 16, false, 0);
+	sc_autotune_init(&at, 2, 16, false, 0);
 	assert_int_equal(at.now, 16);
 	assert_int_equal(sc_autotune_step(&at, 1, 10000), 16);
 }
@@ -39,9 +39,21 @@ static void one_is_enough(void **state)
 	struct sc_autotune at;
 
 	(void)state;
-	sc_autotune_init(&at, 1, true, 0);
+	sc_autotune_init(&at, 2, 1, true, 0);
 	assert_int_equal(at.now, 1);
 	assert_true(at.settled);
+}
+
+static void begins_with_the_first(void **state)
+{
+	struct sc_autotune at;
+
+	(void)state;
+	for (unsigned first = 1; first <= 4; first++) {
+		sc_autotune_init(&at, first, 16, true, 0);
+		assert_int_equal(at.now, first);
+		assert_int_equal(sc_autotune_step(&at, 1000, 1000), 2 * first);
+	}
 }
 
 static void grows_while_it_pays(void **state)
@@ -80,6 +92,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(all_at_once_when_off),
 		cmocka_unit_test(one_is_enough),
+		cmocka_unit_test(begins_with_the_first),
 		cmocka_unit_test(grows_while_it_pays),
 		cmocka_unit_test(stays_when_it_does_not_pay),
 		cmocka_unit_test(waits_for_the_first_bytes),

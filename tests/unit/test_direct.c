@@ -194,6 +194,9 @@ static void flags_stay(void **state)
 	assert_int_equal(sc_direct_query(fd, &d), 0);
 	assert_true(d.usable);
 	assert_int_equal(fcntl(fd, F_GETFL) & O_DIRECT, O_DIRECT);
+	assert_int_equal(sc_direct_or_buffered(fd), fd);
+	assert_int_equal(fcntl(fd, F_GETFL) & O_DIRECT, O_DIRECT);
+	assert_int_equal(sc_direct_or_buffered(-EINVAL), -EINVAL);
 	close(fd);
 }
 
