@@ -20,6 +20,8 @@
 #define REREAD_TRIES 100
 #define REREAD_WAIT_MS 10
 
+#define CACHE_LINE 64
+
 struct sc_copy_checker {
 	struct sc_copy *copy;
 	struct sc_page_opener *opener;
@@ -271,6 +273,14 @@ static int look_again(struct chunk *c, uint32_t at, enum sc_page_verdict v,
 	return 0;
 }
 
+/* Have the CPU fetch what comes next while this page is checked: what was just
+ * read by the device is in no cache. */
+static void fetch_ahead(const char *p, uint32_t len)
+{
+	for (uint32_t i = 0; i < len; i += CACHE_LINE)
+		__builtin_prefetch(p + i);
+}
+
 /* Returns 1 when the size of the pages turned out to be another one. */
 static int check_pages(struct chunk *c, uint32_t len, struct sc_err *err)
 {
@@ -279,9 +289,11 @@ static int check_pages(struct chunk *c, uint32_t len, struct sc_err *err)
 
 	c->unchecked = 0;
 	for (at = 0; at + size <= len; at += size) {
-		enum sc_page_verdict v = check_page(c, at, c->data + at);
+		enum sc_page_verdict v;
 		int rc = 0;
 
+		fetch_ahead(c->data + at + size, SC_MIN(len - at - size, size));
+		v = check_page(c, at, c->data + at);
 		if (v >= SC_PAGE_ENCRYPTED)
 			rc = look_again(c, at, v, err);
 		else
