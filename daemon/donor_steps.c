@@ -33,8 +33,9 @@ static int run_stream(struct sc_job *job, unsigned stream, struct sc_err *err)
 {
 	struct donor *d = (struct donor *)job;
 	struct sc_slots slots;
-	int rc = sc_slots_init(&slots, d->start.buffer_size / SC_CHUNK_SIZE,
-			       NULL, err);
+	unsigned n = sc_slots_per_stream(d->start.buffer_size / SC_CHUNK_SIZE,
+					 d->start.streams);
+	int rc = sc_slots_init(&slots, n, NULL, err);
 
 	if (rc == 0) {
 		if (!d->start.local)
@@ -121,6 +122,12 @@ static int step_sink(struct donor *d, struct sc_err *err)
 	struct sc_enc enc = { 0 };
 
 	d->copy.list = &d->list;
+	if ((uint64_t)d->start.buffer_size * d->start.streams >
+	    SC_SLOTS_PER_JOB * (uint64_t)SC_CHUNK_SIZE)
+		sc_info("clone_buffer_size of %u streams is %u MiB here: a job takes at most %u MiB for chunks",
+			d->start.streams,
+			sc_slots_per_stream(UINT32_MAX, d->start.streams),
+			SC_SLOTS_PER_JOB);
 	d->copy.keys = &d->keys.source;
 	d->copy.image = d->image;
 	if (d->start.local ? open_local(d, err) < 0

@@ -217,7 +217,10 @@ static int receive_chunks(struct link *link, struct sc_err *err)
 	struct sc_staged *stage = link->r->stage;
 	int rc = -1;
 
-	if (sc_slots_init(&rx.slots, RECEIVE_DEPTH, NULL, err) == 0 &&
+	if (sc_slots_init(
+		    &rx.slots,
+		    sc_slots_per_stream(RECEIVE_DEPTH, link->r->start.streams),
+		    NULL, err) == 0 &&
 	    sc_stage_stream_open(stage, link->stream, &rx.slots, err) == 0)
 		rc = rx.squeeze ? receive_all(&rx, err)
 				: sc_err_set(err, SC_ER_INTERNAL_ERROR,

@@ -7,6 +7,7 @@
 #ifndef SC_SLOTS_H
 #define SC_SLOTS_H
 
+#include "io/base/num.h"
 #include "io/engine.h"
 #include "io/frame.h"
 #include "io/openfile.h"
@@ -34,6 +35,17 @@ int sc_slots_init(struct sc_slots *s, unsigned n, struct sc_engine *engine,
 		  struct sc_err *err);
 /* All are idle. Works on zeroed memory too. */
 void sc_slots_free(struct sc_slots *s);
+
+/* Memory of a job's chunks on their way, all streams together. */
+#define SC_SLOTS_PER_JOB 192
+
+/* Slots of each of so many streams, 1..want: as many as the job may have. */
+static inline unsigned sc_slots_per_stream(unsigned want, unsigned streams)
+{
+	unsigned share = SC_SLOTS_PER_JOB / streams;
+
+	return SC_MAX(1u, SC_MIN(want, share));
+}
 
 static inline struct sc_slot *sc_slot_take(struct sc_slots *s)
 {
