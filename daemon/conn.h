@@ -60,8 +60,13 @@ void sc_job_id_hex(const uint8_t job_id[], char ret[2 * SC_JOB_ID_SIZE + 1]);
  * Returns the descriptor or -1. */
 int sc_listen(const char *address, uint16_t port, uint16_t *ret_port,
 	      struct sc_err *err);
-/* Connect to a numeric address within the time; gives up when *stop becomes
- * true. Returns the descriptor or -1. */
+/* The next connection of a listener, with the options of every data connection:
+ * no delay, and a vanished peer is noticed within some 40 s. The descriptor, or
+ * -1 with errno. */
+int sc_accept(int listener);
+/* Connect to a numeric address within the time, with the options of
+ * sc_accept(); gives up when *stop becomes true. Returns the descriptor or -1.
+ */
 int sc_connect(const char *address, uint16_t port, int timeout_ms,
 	       const atomic_bool *stop, struct sc_err *err);
 /* Bound every read and write on the socket; 0 = no bound. */

@@ -42,6 +42,8 @@ static void set_opt(int fd, int level, int name, int value)
 	(void)setsockopt(fd, level, name, &value, sizeof(value));
 }
 
+/* Every data connection, whatever goes over it: called where descriptors are
+ * made. */
 static void tune(int fd)
 {
 	set_opt(fd, IPPROTO_TCP, TCP_NODELAY, 1);
@@ -113,6 +115,15 @@ int sc_listen(const char *address, uint16_t port, uint16_t *ret_port,
 		return -1;
 	}
 	*ret_port = port_of(fd);
+	return fd;
+}
+
+int sc_accept(int listener)
+{
+	int fd = accept4(listener, NULL, NULL, SOCK_CLOEXEC);
+
+	if (fd >= 0)
+		tune(fd);
 	return fd;
 }
 
@@ -267,6 +278,5 @@ struct sc_conn *sc_conn_plain_new(int fd)
 		return NULL;
 	c->base.ops = &plain_ops;
 	c->fd = fd;
-	tune(fd);
 	return &c->base;
 }

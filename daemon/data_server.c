@@ -299,7 +299,7 @@ static void *accept_main(void *arg)
 			continue;
 		if (p[1].revents)
 			break;
-		fd = accept4(s->listener, NULL, NULL, SOCK_CLOEXEC);
+		fd = sc_accept(s->listener);
 		if (fd >= 0)
 			receive_guest(s, fd);
 		else if (errno == EMFILE || errno == ENFILE)

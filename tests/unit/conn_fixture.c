@@ -29,7 +29,7 @@ void fx_tcp_pair(int *ret_server, int *ret_client)
 	assert_true(listener >= 0);
 	*ret_client = sc_connect("127.0.0.1", port, 1000, &never, &err);
 	assert_true(*ret_client >= 0);
-	*ret_server = accept(listener, NULL, NULL);
+	*ret_server = sc_accept(listener);
 	assert_true(*ret_server >= 0);
 	close(listener);
 	sc_socket_timeout(*ret_server, FX_LIMIT_MS);

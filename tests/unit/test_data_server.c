@@ -10,6 +10,7 @@
 #include "tests/unit/dir_fixture.h"
 
 #include <errno.h>
+#include <limits.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <pthread.h>
@@ -763,6 +764,74 @@ static void who_encrypts_is_said_once(void **state)
 	}
 }
 
+/* ---- sockets ---------------------------------------------------------------
+ */
+
+/* Our own port when `peer`, else the other side's; 0: no TCP socket. */
+static unsigned port_of(int fd, bool peer)
+{
+	struct sockaddr_in sin = { 0 };
+	socklen_t len = sizeof(sin);
+	int rc = peer ? getpeername(fd, (struct sockaddr *)&sin, &len)
+		      : getsockname(fd, (struct sockaddr *)&sin, &len);
+
+	return rc < 0 || sin.sin_family != AF_INET ? 0 : ntohs(sin.sin_port);
+}
+
+/* The descriptor of the server's end of our connection. */
+static int end_of_server(int ours)
+{
+	for (int fd = 0; fd < 1024; fd++) {
+		if (port_of(fd, true) == port_of(ours, false) &&
+		    port_of(fd, false) == port)
+			return fd;
+	}
+	fail_msg("the server has no end of this connection");
+	return -1;
+}
+
+static void expect_tuned(int fd)
+{
+	static const struct {
+		int level, name, least, most;
+	} options[] = {
+		{ IPPROTO_TCP, TCP_NODELAY, 1, INT_MAX },
+		{ SOL_SOCKET, SO_KEEPALIVE, 1, INT_MAX },
+		{ IPPROTO_TCP, TCP_KEEPIDLE, 1, 20 },
+		{ IPPROTO_TCP, TCP_KEEPINTVL, 1, 5 },
+		{ IPPROTO_TCP, TCP_KEEPCNT, 1, 4 },
+		{ IPPROTO_TCP, TCP_USER_TIMEOUT, 1, 40000 },
+	};
+
+	for (size_t i = 0; i < SC_ARRAY_SIZE(options); i++) {
+		socklen_t len = sizeof(int);
+		int value = -1;
+
+		assert_int_equal(getsockopt(fd, options[i].level,
+					    options[i].name, &value, &len),
+				 0);
+		if (value < options[i].least || value > options[i].most)
+			fail_msg("option %zu is %d", i, value);
+	}
+}
+
+/* Nothing waits for an acknowledgement, and a vanished peer is noticed: with
+ * TLS as without, on both ends. */
+static void options_of_both_ends(void **state)
+{
+	struct sc_hello hello = good_hello(0);
+	int ours = dial(), theirs;
+	struct sc_conn *conn = over(ours);
+
+	(void)state;
+	say(conn, &hello);
+	assert_int_equal(answer(conn), 1);
+	theirs = end_of_server(ours);
+	expect_tuned(ours);
+	expect_tuned(theirs);
+	hang_up(conn);
+}
+
 #define PLAIN(f)                                                               \
 	{                                                                      \
 #f, f, setup_plain, teardown, NULL                             \
@@ -782,6 +851,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		BOTH(streams_run_to_their_end),
+		BOTH(options_of_both_ends),
 		BOTH(wrong_hellos),
 		BOTH(token_of_the_other_mode),
 		BOTH(stream_twice),
