@@ -346,15 +346,9 @@ struct sc_conn **sc_data_server_conns(struct sc_data_server *server)
 int sc_data_server_await_control(struct sc_data_server *s, int timeout_ms,
 				 struct sc_err *err)
 {
-	struct timespec until;
+	struct timespec until =
+		sc_after_ms(CLOCK_REALTIME, (unsigned)timeout_ms);
 
-	clock_gettime(CLOCK_REALTIME, &until);
-	until.tv_sec += timeout_ms / 1000;
-	until.tv_nsec += timeout_ms % 1000 * 1000000L;
-	if (until.tv_nsec >= 1000000000) {
-		until.tv_sec++;
-		until.tv_nsec -= 1000000000;
-	}
 	SC_LOCK_SCOPE(&s->lock);
 	while (!s->conns[0] && !s->cancelled) {
 		if (pthread_cond_timedwait(&s->changed, &s->lock, &until) ==

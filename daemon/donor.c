@@ -150,6 +150,7 @@ struct sc_job *sc_donor_new(struct sc_session *session, struct sc_ctl_msg *msg,
 {
 	struct donor *d = calloc(1, sizeof(*d));
 	struct sc_dec dec = sc_ctl_body(msg);
+	pthread_condattr_t attr;
 	int want;
 
 	if (!d) {
@@ -183,7 +184,10 @@ struct sc_job *sc_donor_new(struct sc_session *session, struct sc_ctl_msg *msg,
 	}
 	d->data_port = data_port;
 	pthread_mutex_init(&d->lock, NULL);
-	pthread_cond_init(&d->changed, NULL);
+	pthread_condattr_init(&attr);
+	pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
+	pthread_cond_init(&d->changed, &attr);
+	pthread_condattr_destroy(&attr);
 	sc_rate_init(&d->data_rate, d->start.data_bandwidth);
 	sc_rate_init(&d->network_rate, d->start.network_bandwidth);
 	d->copy.data_rate = &d->data_rate;

@@ -39,14 +39,17 @@ struct donor {
 	atomic_uint_fast64_t end_lsn; /* E, 0 until it is known */
 
 	pthread_mutex_t lock;
-	pthread_cond_t changed;
+	pthread_cond_t changed; /* by CLOCK_MONOTONIC */
 	bool have_seal;
 	struct sc_seal seal;
+	unsigned streams_ended; /* local */
 };
 
 /* donor_redo.c: the threads that read the redo and pass it on. */
 int donor_start_follower(struct donor *d, struct sc_err *err);
 int donor_start_sender(struct donor *d, struct sc_err *err);
+/* E is known: the follower looks at once. */
+void donor_set_end(struct donor *d, uint64_t end_lsn);
 /* Join the follower, which ends at E. */
 void donor_join_follower(struct donor *d);
 /* Join the sender, which ends when it has passed on everything. */

@@ -18,8 +18,11 @@
 #include <string.h>
 
 #define REDO_BUFFER (1u << 20)
-/* While nothing new is there. */
+/* While nothing new is there: twice as long each time, so that an idle donor's
+ * log costs little. With FOLLOWED_EVERY_MS at most 50 ms, which
+ * docs/protocol.md promises. */
 #define FOLLOW_WAIT_MS 2
+#define FOLLOW_WAIT_MAX_MS 10
 /* The plugin takes the redo consumer away from a daemon that is silent for
  * 200 ms (design, step 1). */
 #define FOLLOWED_EVERY_MS 40
@@ -61,8 +64,21 @@ static int append_tail(struct donor *d, struct sc_err *err)
 	return 0;
 }
 
+/* Until it is time for the next look; E that becomes known ends it. */
+static void pause_follower(struct donor *d, uint64_t end, unsigned ms)
+{
+	struct timespec until = sc_after_ms(CLOCK_MONOTONIC, ms);
+
+	SC_LOCK_SCOPE(&d->lock);
+	while (d->end_lsn == end && !d->job.stopping &&
+	       pthread_cond_timedwait(&d->changed, &d->lock, &until) !=
+		       ETIMEDOUT)
+		;
+}
+
 /* One look at the log; 1 when E is reached. */
-static int follow_once(struct donor *d, void *buf, struct sc_err *err)
+static int follow_once(struct donor *d, void *buf, unsigned *idle_ms,
+		       struct sc_err *err)
 {
 	uint64_t end = d->end_lsn;
 	struct sc_redo_run run;
@@ -77,14 +93,26 @@ static int follow_once(struct donor *d, void *buf, struct sc_err *err)
 		return sc_err_context(err, "redo spool");
 	if (end && sc_redo_follow_lsn(d->follow) >= end)
 		return append_tail(d, err) < 0 ? -1 : 1;
-	if (rc == 0)
-		sc_sleep_ms(FOLLOW_WAIT_MS);
+	if (rc == 1 || end)
+		*idle_ms = FOLLOW_WAIT_MS;
+	if (rc == 0) {
+		pause_follower(d, end, *idle_ms);
+		*idle_ms = SC_MIN(2 * *idle_ms, FOLLOW_WAIT_MAX_MS);
+	}
 	return 0;
+}
+
+void donor_set_end(struct donor *d, uint64_t end_lsn)
+{
+	SC_LOCK_SCOPE(&d->lock);
+	d->end_lsn = end_lsn;
+	pthread_cond_broadcast(&d->changed);
 }
 
 static int follow(struct donor *d, struct sc_err *err)
 {
 	CLEANUP_FREE void *buf = malloc(REDO_BUFFER);
+	unsigned idle_ms = FOLLOW_WAIT_MS;
 	uint64_t last_ms = 0;
 	int rc = 0;
 
@@ -94,7 +122,7 @@ static int follow(struct donor *d, struct sc_err *err)
 		if (d->job.stopping)
 			return sc_err_set(err, SC_ER_QUERY_INTERRUPTED,
 					  "the clone was cancelled");
-		rc = follow_once(d, buf, err);
+		rc = follow_once(d, buf, &idle_ms, err);
 		if (rc >= 0 && tell_followed(d, &last_ms, rc == 1, err) < 0)
 			rc = -1;
 	}

@@ -23,6 +23,8 @@
 
 /* A recipient that got the key connects at once. */
 #define RECIPIENT_WAIT_MS 60000
+/* How often the number of a local clone's streams is looked at. */
+#define TUNE_MS 20
 
 /* A local clone begins with one stream: source and target are mostly one disk,
  * which several streams that read and write at once only slow down. */
@@ -169,9 +171,13 @@ static void *local_stream_main(void *arg)
 {
 	struct local_stream *ls = arg;
 	struct sc_err err = SC_ERR_INIT;
+	struct donor *d = ls->d;
 
-	if (run_stream(&ls->d->job, ls->stream, &err) < 0)
-		sc_job_fail(&ls->d->job, &err);
+	if (run_stream(&d->job, ls->stream, &err) < 0)
+		sc_job_fail(&d->job, &err);
+	SC_LOCK_SCOPE(&d->lock);
+	d->streams_ended++;
+	pthread_cond_broadcast(&d->changed);
 	return NULL;
 }
 
@@ -194,6 +200,18 @@ static int grow_local(struct donor *d, struct local_stream *ls,
 	return 0;
 }
 
+/* A moment, or until a stream found nothing more to do. */
+static void pause_tuning(struct donor *d)
+{
+	struct timespec until = sc_after_ms(CLOCK_MONOTONIC, TUNE_MS);
+
+	SC_LOCK_SCOPE(&d->lock);
+	while (!d->streams_ended && !d->job.stopping &&
+	       pthread_cond_timedwait(&d->changed, &d->lock, &until) !=
+		       ETIMEDOUT)
+		;
+}
+
 static int copy_local(struct donor *d, struct sc_err *err)
 {
 	CLEANUP_FREE struct local_stream *ls =
@@ -214,7 +232,7 @@ static int copy_local(struct donor *d, struct sc_err *err)
 		if (at.settled || d->job.stopping ||
 		    d->copy.next_chunk >= d->list.chunks)
 			break;
-		sc_sleep_ms(20);
+		pause_tuning(d);
 	}
 	if (rc < 0)
 		d->copy.stop = true;
@@ -291,7 +309,7 @@ static int step_seal(struct donor *d, struct sc_err *err)
 		return -1;
 	memcpy(d->seal.donor_uuid, d->start.donor_uuid,
 	       sizeof(d->seal.donor_uuid));
-	d->end_lsn = d->seal.mark.end_lsn;
+	donor_set_end(d, d->seal.mark.end_lsn);
 	donor_join_follower(d);
 	if (stopped(d, err) < 0 || donor_seal_redo_key(d, err) < 0 ||
 	    sc_session_send(d->job.session, SC_CTL_REDO_DONE, NULL, err) < 0)

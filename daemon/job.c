@@ -8,6 +8,7 @@
 
 #include <stdio.h>
 #include <string.h>
+#include <sys/eventfd.h>
 
 /* How long a stopping job may take to tell the other side why. A KILL must be
  * through within a second. */
@@ -19,6 +20,7 @@ void sc_job_init(struct sc_job *job, const struct sc_job_ops *ops,
 {
 	job->ops = ops;
 	job->session = session;
+	job->wake = -1;
 	memcpy(job->id, id, SC_JOB_ID_SIZE);
 	job->role = role;
 	snprintf(job->peer, sizeof(job->peer), "%s", peer);
@@ -34,6 +36,13 @@ void sc_job_destroy(struct sc_job *job)
 	pthread_mutex_destroy(&job->lock);
 }
 
+void sc_job_wake(struct sc_job *job)
+{
+	/* A counter that is full is readable as well. */
+	if (job->wake >= 0)
+		(void)eventfd_write(job->wake, 1);
+}
+
 int sc_job_fail(struct sc_job *job, const struct sc_err *err)
 {
 	pthread_mutex_lock(&job->lock);
@@ -43,6 +52,7 @@ int sc_job_fail(struct sc_job *job, const struct sc_err *err)
 	if (!atomic_exchange(&job->stopping, true))
 		job->stopping_since_ms = sc_now_ms();
 	job->ops->cancel(job);
+	sc_job_wake(job);
 	return -1;
 }
 
@@ -75,6 +85,7 @@ void sc_job_stage(struct sc_job *job, enum sc_stage stage)
 	}
 	set_state(job, stage, SC_STATE_IN_PROGRESS);
 	job->stage = (uint8_t)stage;
+	sc_job_wake(job);
 }
 
 void sc_job_count(struct sc_job *job, enum sc_stage stage, uint32_t threads,

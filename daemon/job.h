@@ -35,6 +35,7 @@ struct sc_job_ops {
 struct sc_job {
 	const struct sc_job_ops *ops;
 	struct sc_session *session;
+	int wake; /* the session's eventfd, -1 = it has none */
 	uint8_t id[SC_JOB_ID_SIZE];
 	uint8_t role; /* as struct sc_ctl_job_status */
 	char peer[256];
@@ -65,6 +66,10 @@ void sc_job_destroy(struct sc_job *job);
 int sc_job_fail(struct sc_job *job, const struct sc_err *err);
 /* The same for a cancellation. */
 void sc_job_cancel(struct sc_job *job);
+
+/* Something changed that the session must not wait a tick to see. Any thread
+ * of the job; never blocks. */
+void sc_job_wake(struct sc_job *job);
 
 /* The job has been stopping for so long that its last words to the other side
  * can wait no more: cancel() now ends every connection. */

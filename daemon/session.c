@@ -10,16 +10,19 @@
 #include "io/inplace.h"
 
 #include <errno.h>
+#include <poll.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/eventfd.h>
 
-/* How often progress is told and a finished job is noticed. */
+/* How often progress is told; what cannot wait wakes the session. */
 #define TICK_MS 50
 /* A peer that connects and says nothing is cut off. */
 #define HELLO_MS 5000
 
 struct sc_session {
 	int sock;
+	int wake; /* eventfd: the job has something to tell */
 	struct sc_registry *registry;
 	bool may_start;
 	struct sc_job *job;
@@ -103,6 +106,7 @@ static void *job_main(void *arg)
 
 	job->ops->run(job);
 	job->finished = true;
+	sc_job_wake(job);
 	return NULL;
 }
 
@@ -120,6 +124,7 @@ static int start_job(struct sc_session *s, struct sc_ctl_msg *msg,
 		      : sc_recipient_new(s, msg, err);
 	if (!job)
 		return -1;
+	job->wake = s->wake;
 	if (registry_add(s->registry, job, err) < 0) {
 		job->ops->free(job);
 		return -1;
@@ -159,6 +164,21 @@ static int send_progress(struct sc_session *s, struct sc_err *err)
 	return 0;
 }
 
+/* 1 the peer has sent something or is gone, 0 it is time to look at the job. */
+static int await_event(struct sc_session *s, bool hear)
+{
+	struct pollfd p[2] = { { .fd = s->wake, .events = POLLIN },
+			       { .fd = s->sock, .events = POLLIN } };
+	eventfd_t count;
+
+	if (poll(p, hear ? 2 : 1, TICK_MS) <= 0)
+		return 0;
+	/* Before the job is looked at: what comes later wakes again. */
+	if (p[0].revents)
+		(void)eventfd_read(s->wake, &count);
+	return p[1].revents != 0;
+}
+
 /* Join the job, say how it ended, forget it. */
 static int end_job(struct sc_session *s, struct sc_err *err)
 {
@@ -168,7 +188,7 @@ static int end_job(struct sc_session *s, struct sc_err *err)
 
 	while (!job->finished) {
 		job->ops->cancel(job);
-		sc_sleep_ms(TICK_MS);
+		await_event(s, false);
 	}
 	pthread_join(job->thread, NULL);
 	failed = sc_err_is_set(&job->err);
@@ -269,8 +289,10 @@ static int hello(struct sc_session *s, struct sc_err *err)
 static int turn(struct sc_session *s, struct sc_err *err)
 {
 	CLEANUP_MSG struct sc_ctl_msg msg = { 0 };
-	int rc = sc_ctl_recv(s->sock, &msg, TICK_MS, err);
+	int rc = 0;
 
+	if (await_event(s, true))
+		rc = sc_ctl_recv(s->sock, &msg, 0, err);
 	if (rc > 0)
 		rc = handle(s, &msg, err);
 	if (rc >= 0 && s->job && s->job->stopping)
@@ -289,20 +311,32 @@ static void fail_shutdown(struct sc_job *job)
 	sc_job_fail(job, &err);
 }
 
+/* Until the connection ends. */
+static void serve(struct sc_session *s, struct sc_err *err)
+{
+	if (s->wake < 0) {
+		sc_err_sys(err, SC_ER_INTERNAL_ERROR, errno,
+			   "snapcloned cannot serve another connection");
+		return;
+	}
+	if (hello(s, err) < 0)
+		return;
+	if (s->registry->log_to_peer && s->may_start)
+		sc_log_redirect(log_to_peer, s);
+	while (!s->registry->shutdown && turn(s, err) >= 0)
+		;
+}
+
 void sc_session_serve(int sock, struct sc_registry *registry, bool may_start)
 {
 	struct sc_session s = { .sock = sock,
+				.wake = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK),
 				.registry = registry,
 				.may_start = may_start };
 	struct sc_err err = SC_ERR_INIT;
 
 	pthread_mutex_init(&s.send_lock, NULL);
-	if (hello(&s, &err) == 0) {
-		if (registry->log_to_peer && may_start)
-			sc_log_redirect(log_to_peer, &s);
-		while (!registry->shutdown && turn(&s, &err) >= 0)
-			;
-	}
+	serve(&s, &err);
 	if (err.sys_errno != ECONNRESET && sc_err_is_set(&err)) {
 		sc_warning("control connection: %s", err.msg);
 		send_error(&s, &err);
@@ -318,5 +352,7 @@ void sc_session_serve(int sock, struct sc_registry *registry, bool may_start)
 	if (registry->log_to_peer && may_start)
 		sc_log_redirect(NULL, NULL);
 	pthread_mutex_destroy(&s.send_lock);
+	if (s.wake >= 0)
+		close(s.wake);
 	close(sock);
 }

@@ -24,17 +24,6 @@ static const struct sc_err cancelled_err = {
 	.msg = "Query execution was interrupted",
 };
 
-static void deadline_after(struct timespec *ts, unsigned ms)
-{
-	clock_gettime(CLOCK_MONOTONIC, ts);
-	ts->tv_sec += ms / 1000;
-	ts->tv_nsec += (long)(ms % 1000) * 1000000;
-	if (ts->tv_nsec >= 1000000000) {
-		ts->tv_sec++;
-		ts->tv_nsec -= 1000000000;
-	}
-}
-
 static void set_phase(struct sc_donor *d, enum sc_donor_phase phase)
 {
 	SC_LOCK_SCOPE(&d->lock);
@@ -56,10 +45,10 @@ int sc_donor_check_cancel(struct sc_donor *d, struct sc_err *err)
 int sc_donor_await(struct sc_donor *d, const bool *flag, int timeout_ms,
 		   const char *what, struct sc_err *err)
 {
-	struct timespec until;
+	struct timespec until = sc_after_ms(
+		CLOCK_MONOTONIC, timeout_ms < 0 ? 0 : (unsigned)timeout_ms);
 	SC_LOCK_SCOPE(&d->lock);
 
-	deadline_after(&until, timeout_ms < 0 ? 0 : (unsigned)timeout_ms);
 	while (!*flag && !d->heard.lost && !d->cancelled) {
 		int rc = timeout_ms < 0
 				 ? pthread_cond_wait(&d->changed, &d->lock)
@@ -110,7 +99,7 @@ static void await_undone(struct sc_donor *d)
 	if (!d->cancelled &&
 	    sc_link_send(&d->link, SC_CTL_CANCEL, NULL, NULL, 0, &ignored) < 0)
 		return;
-	deadline_after(&until, UNDO_MS);
+	until = sc_after_ms(CLOCK_MONOTONIC, UNDO_MS);
 	while (!d->heard.lost && !d->heard.done) {
 		if (pthread_cond_timedwait(&d->changed, &d->lock, &until) ==
 		    ETIMEDOUT)
@@ -284,10 +273,9 @@ void sc_donor_get_state(struct sc_donor *d, struct sc_donor_state *ret)
 void sc_donor_wait(struct sc_donor *d, enum sc_donor_phase seen,
 		   unsigned timeout_ms)
 {
-	struct timespec until;
+	struct timespec until = sc_after_ms(CLOCK_MONOTONIC, timeout_ms);
 	SC_LOCK_SCOPE(&d->lock);
 
-	deadline_after(&until, timeout_ms);
 	while (d->state.phase == seen && !d->job_ended) {
 		if (pthread_cond_timedwait(&d->changed, &d->lock, &until) ==
 		    ETIMEDOUT)

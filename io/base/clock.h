@@ -26,6 +26,15 @@ static inline uint64_t sc_wall_us(void)
 	return sc_clock_us(CLOCK_REALTIME);
 }
 
+/* The point of the clock that lies ms from now, for timed waits. */
+static inline struct timespec sc_after_ms(clockid_t clock, unsigned ms)
+{
+	uint64_t us = sc_clock_us(clock) + (uint64_t)ms * 1000;
+
+	return (struct timespec){ (time_t)(us / 1000000),
+				  (long)(us % 1000000) * 1000 };
+}
+
 static inline void sc_sleep_ms(unsigned ms)
 {
 	struct timespec ts = { ms / 1000, (long)(ms % 1000) * 1000000 };
