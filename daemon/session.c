@@ -337,7 +337,9 @@ void sc_session_serve(int sock, struct sc_registry *registry, bool may_start)
 
 	pthread_mutex_init(&s.send_lock, NULL);
 	serve(&s, &err);
-	if (err.sys_errno != ECONNRESET && sc_err_is_set(&err)) {
+	/* A peer that left, whatever it was told, is no news. */
+	if (err.sys_errno != ECONNRESET && err.sys_errno != EPIPE &&
+	    sc_err_is_set(&err)) {
 		sc_warning("control connection: %s", err.msg);
 		send_error(&s, &err);
 	}

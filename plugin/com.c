@@ -132,6 +132,21 @@ int sc_com_get_start(struct sc_dec *dec, struct sc_com_start *ret)
 	return sc_dec_end(dec);
 }
 
+void sc_com_put_poll(struct sc_enc *enc, const struct sc_com_poll *m)
+{
+	sc_enc_u8(enc, m->seen);
+	sc_enc_u16(enc, m->wait_ms);
+}
+
+int sc_com_get_poll(struct sc_dec *dec, struct sc_com_poll *ret)
+{
+	ret->seen = sc_dec_u8(dec);
+	ret->wait_ms = sc_dec_u16(dec);
+	if (ret->seen >= SC_DONOR_PHASE_COUNT || ret->wait_ms > SC_COM_POLL_MS)
+		return -1;
+	return sc_dec_end(dec);
+}
+
 void sc_com_put_state(struct sc_enc *enc, const struct sc_com_state *m)
 {
 	sc_enc_u8(enc, m->phase);

@@ -8,7 +8,7 @@
  *   HELLO {u32 version, str software}   -> DATA, the same of the donor
  *   CONFIG                              -> DATA {struct sc_com_config}
  *   START {struct sc_com_start}         -> COMPLETE
- *   POLL, every 200 ms                  -> DATA {struct sc_com_state}
+ *   POLL {struct sc_com_poll}           -> DATA {struct sc_com_state}
  *   KEYS                                -> DATA {struct sc_key_list}, TLS only
  *   END {u32 error number, 0 = done}    -> COMPLETE
  *
@@ -27,7 +27,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#define SC_COM_VERSION 3
+#define SC_COM_VERSION 4
 
 enum sc_com_command {
 	SC_COM_STOCK_INIT = 1, /* 1..6 are the stock plugin's */
@@ -83,6 +83,15 @@ struct sc_com_start {
 	uint32_t data_bandwidth, network_bandwidth; /* MiB/s, 0 = no limit */
 };
 
+/* The recipient asks at least every 200 ms or so. */
+struct sc_com_poll {
+	uint8_t seen; /* the phase it knows, enum sc_donor_phase */
+	/* Answer only when the phase is another, or after so long: 0 (at once)
+	 * to SC_COM_POLL_MS. The donor's thread looks for KILL in between. */
+	uint16_t wait_ms;
+};
+#define SC_COM_POLL_MS 200
+
 struct sc_com_state {
 	uint8_t phase; /* enum sc_donor_phase */
 	/* phase READY: */
@@ -99,6 +108,7 @@ struct sc_com_state {
 void sc_com_put_hello(struct sc_enc *enc, const struct sc_com_hello *m);
 void sc_com_put_config(struct sc_enc *enc, const struct sc_com_config *m);
 void sc_com_put_start(struct sc_enc *enc, const struct sc_com_start *m);
+void sc_com_put_poll(struct sc_enc *enc, const struct sc_com_poll *m);
 void sc_com_put_state(struct sc_enc *enc, const struct sc_com_state *m);
 
 /* Decode and validate: 0, or -1 for a malformed body. The one for the config
@@ -106,6 +116,7 @@ void sc_com_put_state(struct sc_enc *enc, const struct sc_com_state *m);
 int sc_com_get_hello(struct sc_dec *dec, struct sc_com_hello *ret);
 int sc_com_get_config(struct sc_dec *dec, struct sc_com_config *ret);
 int sc_com_get_start(struct sc_dec *dec, struct sc_com_start *ret);
+int sc_com_get_poll(struct sc_dec *dec, struct sc_com_poll *ret);
 int sc_com_get_state(struct sc_dec *dec, struct sc_com_state *ret);
 /* The body of an ERROR answer; text is not NUL-terminated on the wire. */
 int sc_com_get_error(const uint8_t *body, size_t len, uint32_t *ret_nr,

@@ -16,12 +16,14 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/syscall.h>
 #include <sys/un.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #define HANDSHAKE_MS 10000
 #define END_WAIT_MS 2000
+#define REAP_MS 5
 #define DAEMON_FD 3 /* where an embedded daemon finds its socket */
 
 static bool use_auto(void)
@@ -174,20 +176,39 @@ static int open_any(struct sc_link *link, struct sc_err *err)
 	return try_service(link) ? 0 : open_embedded(link, err);
 }
 
-int sc_link_open(struct sc_link *link, struct sc_err *err)
+/* Not 3863, whose text speaks of the donor. */
+static int no_answer(const struct sc_link *link, struct sc_err *err)
 {
-	*link = (struct sc_link){ .sock = -1 };
-	pthread_mutex_init(&link->send_lock, NULL);
-	if (open_any(link, err) < 0)
-		return -1;
-	if (sc_ctl_handshake(link->sock, HANDSHAKE_MS, err) == 0)
-		return 0;
-	/* Not 3863, whose text speaks of the donor. */
 	err->code = SC_ER_INTERNAL_ERROR;
 	return sc_err_context(
 		err,
 		"daemon %.100s does not answer as it should; restart the service or reinstall the plugin",
 		link->name);
+}
+
+int sc_link_start(struct sc_link *link, struct sc_err *err)
+{
+	*link = (struct sc_link){ .sock = -1 };
+	pthread_mutex_init(&link->send_lock, NULL);
+	if (open_any(link, err) < 0)
+		return -1;
+	/* At once: it waits 5 s for this. */
+	return sc_ctl_say_hello(link->sock, err) < 0 ? no_answer(link, err) : 0;
+}
+
+int sc_link_greet(struct sc_link *link, struct sc_err *err)
+{
+	if (link->greeted)
+		return 0;
+	if (sc_ctl_hear_hello(link->sock, HANDSHAKE_MS, err) < 0)
+		return no_answer(link, err);
+	link->greeted = true;
+	return 0;
+}
+
+int sc_link_open(struct sc_link *link, struct sc_err *err)
+{
+	return sc_link_start(link, err) < 0 ? -1 : sc_link_greet(link, err);
 }
 
 /* ---- the end ------------------------------------------------------------- */
@@ -215,8 +236,18 @@ static void log_end(const struct sc_link *link, int status)
 			      (int)link->pid, WEXITSTATUS(status));
 }
 
+/* A moment, or until the process ended. Without a descriptor of it
+ * (pidfd_open(2) is there since Linux 5.3) poll only sleeps. */
+static void await_end(int pidfd)
+{
+	struct pollfd p = { .fd = pidfd, .events = POLLIN };
+
+	(void)poll(&p, 1, REAP_MS);
+}
+
 static void end_daemon(struct sc_link *link)
 {
+	CLEANUP_CLOSE int pidfd = (int)syscall(SYS_pidfd_open, link->pid, 0);
 	uint64_t deadline = sc_now_ms() + END_WAIT_MS;
 	bool killed = false;
 	int status;
@@ -233,7 +264,7 @@ static void end_daemon(struct sc_link *link)
 		/* In uninterruptible I/O not even SIGKILL ends it at once. */
 		if (killed && sc_now_ms() > deadline)
 			return;
-		sc_sleep_ms(5);
+		await_end(pidfd);
 	}
 	log_end(link, status);
 }

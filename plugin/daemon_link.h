@@ -11,6 +11,7 @@
 #include "io/base/err.h"
 
 #include <pthread.h>
+#include <stdbool.h>
 #include <sys/types.h>
 
 struct sc_link {
@@ -18,13 +19,22 @@ struct sc_link {
 	pid_t pid;		   /* daemon of our own, 0 = the service */
 	pthread_mutex_t send_lock; /* several threads may send */
 	char name[160];		   /* for messages: path of socket or program */
+	bool greeted;		   /* it answered, its version is ours */
 };
 
 /*
- * Connect as clone_daemon_socket and clone_daemon_path say, and exchange
- * versions. Any thread; at most some 10 s. Returns 0, or -1 with an error that
- * says what to do. sc_link_close() is legal and needed in both cases.
+ * Connect as clone_daemon_socket and clone_daemon_path say. A daemon of our own
+ * takes some 10 ms to answer: do something else before sc_link_greet(). Any
+ * thread. Returns 0, or -1 with an error that says what to do. sc_link_close()
+ * is legal and needed in both cases, as in those of the next two.
  */
+int sc_link_start(struct sc_link *link, struct sc_err *err);
+
+/* Wait up to 10 s for its answer and compare versions; before anything else is
+ * received. Legal again once it returned 0. 0 or -1. */
+int sc_link_greet(struct sc_link *link, struct sc_err *err);
+
+/* Both in one. */
 int sc_link_open(struct sc_link *link, struct sc_err *err);
 
 /*

@@ -74,9 +74,10 @@ int sc_donor_await(struct sc_donor *d, const bool *flag, int timeout_ms,
 
 /* ---- steps of the job ---------------------------------------------------- */
 
+/* The daemon starts while the prechecks run. */
 static int open_link(struct sc_donor *d, struct sc_err *err)
 {
-	if (sc_link_open(&d->link, err) < 0) {
+	if (sc_link_start(&d->link, err) < 0) {
 		sc_link_close(&d->link);
 		return -1;
 	}
@@ -139,21 +140,26 @@ static int copy_and_seal(struct sc_donor *d, struct sc_sql *sql,
 	return sc_donor_await(d, &d->heard.done, -1, "finish", err);
 }
 
-/* With the session: locks, consumer, daemon; released in reverse. */
+/* With the session: locks, consumer, copy. */
 static int run_steps(struct sc_donor *d, struct sc_sql *sql, struct sc_err *err)
 {
-	int rc;
-
 	if (sc_donor_precheck(d, sql, err) < 0 ||
 	    sc_donor_lock_backup(d, sql, err) < 0)
 		return -1; /* closing the session gives the lock back */
+	if (sc_link_greet(&d->link, err) < 0 || sc_consumer_start(d, err) < 0 ||
+	    sc_sql_query(sql, NULL, "FLUSH LOCAL BINARY LOGS", err) < 0)
+		return -1;
+	return copy_and_seal(d, sql, err);
+}
+
+/* The daemon, and the steps; released in reverse. */
+static int run_job(struct sc_donor *d, struct sc_sql *sql, struct sc_err *err)
+{
+	int rc;
+
 	if (open_link(d, err) < 0)
 		return -1;
-	rc = sc_consumer_start(d, err);
-	if (rc == 0)
-		rc = sc_sql_query(sql, NULL, "FLUSH LOCAL BINARY LOGS", err);
-	if (rc == 0)
-		rc = copy_and_seal(d, sql, err);
+	rc = run_steps(d, sql, err);
 	sc_consumer_stop(d);
 	close_link(d);
 	return rc;
@@ -204,7 +210,7 @@ static void *job_main(void *arg)
 
 	if (sql) {
 		set_session(d, sc_sql_id(sql));
-		rc = run_steps(d, sql, &err);
+		rc = run_job(d, sql, &err);
 		set_session(d, 0);
 		/* Gives back the lock, before anyone hears of the end. */
 		sc_sql_close(sql);

@@ -9,10 +9,12 @@
  */
 #include "plugin/donor_job.h"
 
+#include "io/base/cleanup.h"
 #include "io/base/clock.h"
 #include "io/base/num.h"
 #include "plugin/services.h"
 
+#include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
 
@@ -94,10 +96,21 @@ static bool too_far(struct sc_consumer *c, struct sc_sql *sql, struct lag *lag)
 	return silent || now > lag->too_far_since + DEADLINE_MS;
 }
 
-/* Advance until told to stop; false: it had to give up. */
-static bool follow(struct sc_consumer *c, struct sc_sql *sql,
-		   struct sc_err *err)
+static void pause_consumer(struct sc_donor *d)
 {
+	struct timespec until = sc_after_ms(CLOCK_MONOTONIC, ADVANCE_MS);
+	SC_LOCK_SCOPE(&d->lock);
+
+	while (!atomic_load(&d->consumer.stop) &&
+	       pthread_cond_timedwait(&d->changed, &d->lock, &until) !=
+		       ETIMEDOUT)
+		;
+}
+
+/* Advance until told to stop; false: it had to give up. */
+static bool follow(struct sc_donor *d, struct sc_sql *sql, struct sc_err *err)
+{
+	struct sc_consumer *c = &d->consumer;
 	struct lag lag = { .base_ms = sc_now_ms() };
 	unsigned long long base;
 	uint64_t given = 0;
@@ -119,7 +132,7 @@ static bool follow(struct sc_consumer *c, struct sc_sql *sql,
 				lsn);
 			return false;
 		}
-		sc_sleep_ms(ADVANCE_MS);
+		pause_consumer(d);
 	}
 	return true;
 }
@@ -140,7 +153,7 @@ static void *consumer_main(void *arg)
 	bool held = sql && call(sql, "register()", &err) == 0;
 
 	report_started(d);
-	if (held && follow(&d->consumer, sql, &err)) {
+	if (held && follow(d, sql, &err)) {
 		struct sc_err ignored = SC_ERR_INIT;
 
 		call(sql, "unregister()", &ignored);
@@ -171,7 +184,10 @@ void sc_consumer_stop(struct sc_donor *d)
 {
 	if (!d->consumer.running)
 		return;
+	pthread_mutex_lock(&d->lock);
 	atomic_store(&d->consumer.stop, true);
+	pthread_cond_broadcast(&d->changed);
+	pthread_mutex_unlock(&d->lock);
 	pthread_join(d->consumer.thread, NULL);
 	d->consumer.running = false;
 }

@@ -160,11 +160,15 @@ static int on_poll(struct session *s, struct sc_dec *dec, struct sc_err *err)
 {
 	struct sc_donor_state state;
 	struct sc_com_state body;
+	struct sc_com_poll poll;
 	struct sc_enc enc = { 0 };
 
-	if (sc_dec_end(dec) < 0 || !s->donor)
+	if (sc_com_get_poll(dec, &poll) < 0 || !s->donor)
 		return sc_err_set(err, SC_ER_CLONE_PROTOCOL,
-				  "POLL before START");
+				  "malformed POLL, or POLL before START");
+	if (poll.wait_ms)
+		sc_donor_wait(s->donor, (enum sc_donor_phase)poll.seen,
+			      poll.wait_ms);
 	sc_donor_get_state(s->donor, &state);
 	fill_state(&state, &body);
 	sc_com_put_state(&enc, &body);

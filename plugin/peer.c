@@ -2,6 +2,7 @@
 /* Talking to the donor's plugin; see peer.h. */
 #include "plugin/peer.h"
 
+#include "io/base/clock.h"
 #include "plugin/raise.h"
 #include "plugin/services.h"
 #include "plugin/sysvars.h"
@@ -10,6 +11,7 @@
 #include <string.h>
 
 #define CONFIG_TIMEOUT_S 300 /* the donor reads its dictionary */
+#define KILLER_MS 300	     /* more than a thread waits for a CPU */
 
 /* ---- connection ---------------------------------------------------------- */
 
@@ -66,12 +68,28 @@ struct reply {
 	char error_text[400];
 };
 
+/*
+ * A KILL shuts the connection down, waits for this thread to leave its poll,
+ * and marks the statement only when it is done with the connection, which
+ * disconnect frees: left to itself it would spin for ever, with the session's
+ * lock held. Source: THD::awake() in sql/sql_class.cc, vio_shutdown() in
+ * vio/viosocket.cc, mysql_clone_disconnect().
+ */
+static void let_killer_finish(struct sc_peer *peer)
+{
+	uint64_t deadline = sc_now_ms() + KILLER_MS;
+
+	while (!thd_killed(peer->thd) && sc_now_ms() < deadline)
+		sc_sleep_ms(1);
+}
+
 /* The service raised why, mostly a number between 1153 and 1161. */
 static int broken(struct sc_peer *peer, int nr, struct sc_err *err)
 {
 	struct sc_err why = SC_ERR_INIT;
 
 	peer->broken = true;
+	let_killer_finish(peer);
 	if (!sc_raised(peer->thd, &why))
 		sc_err_set(&why, nr, "no reason given");
 	if (why.code == SC_ER_QUERY_INTERRUPTED)
@@ -209,12 +227,14 @@ int sc_peer_start(struct sc_peer *peer, const struct sc_com_start *start,
 		       err);
 }
 
-int sc_peer_poll(struct sc_peer *peer, struct sc_com_state *ret,
-		 struct sc_err *err)
+int sc_peer_poll(struct sc_peer *peer, unsigned wait_ms,
+		 struct sc_com_state *ret, struct sc_err *err)
 {
+	struct sc_com_poll poll = { ret->phase, (uint16_t)wait_ms };
 	struct sc_enc enc = { 0 };
 	struct sc_dec dec;
 
+	sc_com_put_poll(&enc, &poll);
 	if (command(peer, SC_COM_POLL, "POLL", &enc, SC_COM_DATA, &dec, err) <
 	    0)
 		return -1;

@@ -38,8 +38,10 @@ int sc_peer_config(struct sc_peer *peer, struct sc_com_config *ret,
 		   struct sc_err *err);
 int sc_peer_start(struct sc_peer *peer, const struct sc_com_start *start,
 		  struct sc_err *err);
-int sc_peer_poll(struct sc_peer *peer, struct sc_com_state *ret,
-		 struct sc_err *err);
+/* ret: the last answer (all zero at first), for the next one; it comes when the
+ * phase changed, or after wait_ms, 0 to SC_COM_POLL_MS. */
+int sc_peer_poll(struct sc_peer *peer, unsigned wait_ms,
+		 struct sc_com_state *ret, struct sc_err *err);
 /* ret: freed by the caller also after a failure. */
 int sc_peer_keys(struct sc_peer *peer, struct sc_key_list *ret,
 		 struct sc_err *err);

@@ -101,12 +101,11 @@ static int await_ready(struct sc_recipient *r, struct sc_err *err)
 {
 	while (r->state.phase != SC_DONOR_READY) {
 		if (sc_recipient_check_killed(r, err) < 0 ||
-		    sc_recipient_poll(r) < 0)
+		    sc_recipient_await_donor(r) < 0)
 			return -1;
 		if (r->state.phase > SC_DONOR_READY)
 			return sc_err_set(err, SC_ER_CLONE_PROTOCOL,
 					  "the donor went on without us");
-		sc_sleep_ms(20);
 	}
 	return 0;
 }
@@ -209,7 +208,7 @@ static int prepare(struct sc_recipient *r, const char *data_dir,
 		return -1;
 	r->target_made = !r->in_place;
 	r->link_open = true;
-	return sc_link_open(&r->link, err);
+	return sc_link_start(&r->link, err);
 }
 
 /* Only when the user prefers room to safety. */
@@ -217,6 +216,8 @@ static int drop_data(struct sc_recipient *r, struct sc_err *err)
 {
 	if (!r->in_place || !sc_settings.drop_data_first)
 		return 0;
+	if (sc_link_greet(&r->link, err) < 0)
+		return -1;
 	return sc_drop_data(r->thd, sc_settings.delay_after_data_drop, err);
 }
 
@@ -226,8 +227,9 @@ static int run(struct sc_recipient *r, const char *data_dir, struct sc_err *err)
 
 	if (agree(r, &tls, err) < 0 || prepare(r, data_dir, err) < 0 ||
 	    drop_data(r, err) < 0 || start_donor(r, tls, err) < 0 ||
-	    await_ready(r, err) < 0 || store_keys(r, err) < 0 ||
-	    send_start(r, tls, err) < 0 || copy(r, err) < 0)
+	    sc_link_greet(&r->link, err) < 0 || await_ready(r, err) < 0 ||
+	    store_keys(r, err) < 0 || send_start(r, tls, err) < 0 ||
+	    copy(r, err) < 0)
 		return -1;
 	return r->in_place ? sc_recipient_replace(r, err) : 0;
 }

@@ -45,6 +45,10 @@ int sc_recipient_check_killed(struct sc_recipient *r, struct sc_err *err);
  * r->donor_err. */
 int sc_recipient_poll(struct sc_recipient *r);
 
+/* Wait up to 200 ms for the donor's next phase, when there is nothing to hear
+ * from the daemon. -1: as sc_recipient_poll(). */
+int sc_recipient_await_donor(struct sc_recipient *r);
+
 /* Wait a moment for the daemon. -1: it failed or is gone, see
  * r->daemon_err. */
 int sc_recipient_hear(struct sc_recipient *r);

@@ -36,10 +36,8 @@ static void hear_other_side(struct sc_recipient *r)
 			return;
 		if (!r->daemon_gone)
 			sc_recipient_hear(r);
-		else if (r->peer.broken || sc_recipient_poll(r) < 0)
+		else if (r->peer.broken || sc_recipient_await_donor(r) < 0)
 			return;
-		else
-			sc_sleep_ms(50);
 	}
 }
 
@@ -77,14 +75,16 @@ static void await_donor_end(struct sc_recipient *r)
 
 	while (r->state.phase != SC_DONOR_DONE && sc_now_ms() < deadline &&
 	       !sc_interrupted(r->thd)) {
-		if (sc_recipient_poll(r) < 0) {
+		if (sc_recipient_await_donor(r) < 0) {
+			/* A KILL breaks the connection: nothing was wrong. */
+			if (sc_interrupted(r->thd))
+				return;
 			sc_server_log(
 				ST_LOG_WARNING,
 				"clone from %s is complete, but its donor ended with: %s",
 				r->donor, r->donor_err.msg);
 			return;
 		}
-		sc_sleep_ms(20);
 	}
 }
 

@@ -7,7 +7,7 @@
 #include "plugin/services.h"
 #include "plugin/status.h"
 
-#define POLL_DONOR_MS 200
+#define POLL_DONOR_MS 200 /* at most SC_COM_POLL_MS */
 #define RECV_MS 100
 
 int sc_recipient_check_killed(struct sc_recipient *r, struct sc_err *err)
@@ -18,18 +18,28 @@ int sc_recipient_check_killed(struct sc_recipient *r, struct sc_err *err)
 			  "Query execution was interrupted");
 }
 
-int sc_recipient_poll(struct sc_recipient *r)
+static int ask_donor(struct sc_recipient *r, unsigned wait_ms)
 {
-	if (sc_now_ms() < r->polled_ms + POLL_DONOR_MS)
-		return 0;
 	r->polled_ms = sc_now_ms();
-	if (sc_peer_poll(&r->peer, &r->state, &r->donor_err) < 0)
+	if (sc_peer_poll(&r->peer, wait_ms, &r->state, &r->donor_err) < 0)
 		return -1;
 	if (r->state.phase == SC_DONOR_FAILED)
 		return sc_err_set(&r->donor_err, SC_ER_CLONE_DONOR,
 				  SC_DONOR_ERROR_FORMAT, r->state.error_no,
 				  r->state.error_text);
 	return 0;
+}
+
+int sc_recipient_poll(struct sc_recipient *r)
+{
+	if (sc_now_ms() < r->polled_ms + POLL_DONOR_MS)
+		return 0;
+	return ask_donor(r, 0);
+}
+
+int sc_recipient_await_donor(struct sc_recipient *r)
+{
+	return ask_donor(r, POLL_DONOR_MS);
 }
 
 /* STAGED and DONE carry the same. */

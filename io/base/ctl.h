@@ -285,7 +285,10 @@ int sc_ctl_recv(int sock, struct sc_ctl_msg *msg, int timeout_ms,
 		struct sc_err *err);
 
 /* Exchange HELLO as the side that connected; fails with a message that names
- * both versions and says what to do. */
+ * both versions and says what to do. Its halves, for a side that has something
+ * else to do meanwhile: say ours, hear theirs. */
+int sc_ctl_say_hello(int sock, struct sc_err *err);
+int sc_ctl_hear_hello(int sock, int timeout_ms, struct sc_err *err);
 int sc_ctl_handshake(int sock, int timeout_ms, struct sc_err *err);
 
 #endif

@@ -310,7 +310,7 @@ static int refused(struct sc_dec *dec, struct sc_err *err)
 			  e.message);
 }
 
-static int read_hello(int sock, int timeout_ms, struct sc_err *err)
+int sc_ctl_hear_hello(int sock, int timeout_ms, struct sc_err *err)
 {
 	CLEANUP_MSG struct sc_ctl_msg msg = { 0 };
 	struct sc_ctl_hello hello;
@@ -336,13 +336,18 @@ static int read_hello(int sock, int timeout_ms, struct sc_err *err)
 	return 0;
 }
 
-int sc_ctl_handshake(int sock, int timeout_ms, struct sc_err *err)
+int sc_ctl_say_hello(int sock, struct sc_err *err)
 {
 	struct sc_ctl_hello mine = { SC_CTL_VERSION, SC_VERSION };
 	struct sc_enc enc = { 0 };
 
 	sc_ctl_put_hello(&enc, &mine);
-	if (sc_ctl_send_enc(sock, SC_CTL_HELLO, &enc, NULL, 0, err) < 0)
+	return sc_ctl_send_enc(sock, SC_CTL_HELLO, &enc, NULL, 0, err);
+}
+
+int sc_ctl_handshake(int sock, int timeout_ms, struct sc_err *err)
+{
+	if (sc_ctl_say_hello(sock, err) < 0)
 		return -1;
-	return read_hello(sock, timeout_ms, err);
+	return sc_ctl_hear_hello(sock, timeout_ms, err);
 }

@@ -121,6 +121,33 @@ static void start_flags_are_booleans(void **state)
 	assert_int_equal(sc_com_get_start(&dec, &out), -1);
 }
 
+static int poll_passes(uint8_t seen, uint16_t wait_ms)
+{
+	struct sc_com_poll in = { seen, wait_ms }, out = { 0 };
+	CLEANUP_ENC struct sc_enc enc = { 0 };
+	struct sc_dec dec;
+	int rc;
+
+	sc_com_put_poll(&enc, &in);
+	dec = sc_dec_init(enc.data, enc.len);
+	rc = sc_com_get_poll(&dec, &out);
+	if (rc == 0 && (out.seen != seen || out.wait_ms != wait_ms))
+		fail_msg("%u %u came back as %u %u", seen, wait_ms, out.seen,
+			 out.wait_ms);
+	return rc;
+}
+
+/* No recipient may hold the donor's connection thread for long. */
+static void poll_waits_are_limited(void **state)
+{
+	(void)state;
+	assert_int_equal(poll_passes(SC_DONOR_PREPARING, 0), 0);
+	assert_int_equal(poll_passes(SC_DONOR_FAILED, SC_COM_POLL_MS), 0);
+	assert_int_equal(poll_passes(SC_DONOR_READY, SC_COM_POLL_MS + 1), -1);
+	assert_int_equal(poll_passes(SC_DONOR_READY, UINT16_MAX), -1);
+	assert_int_equal(poll_passes(SC_DONOR_PHASE_COUNT, 0), -1);
+}
+
 static void state_carries_what_its_phase_needs(void **state)
 {
 	struct sc_com_state in = { .phase = SC_DONOR_READY,
@@ -195,6 +222,7 @@ int main(void)
 		cmocka_unit_test(huge_count_is_refused),
 		cmocka_unit_test(start_is_validated),
 		cmocka_unit_test(start_flags_are_booleans),
+		cmocka_unit_test(poll_waits_are_limited),
 		cmocka_unit_test(state_carries_what_its_phase_needs),
 		cmocka_unit_test(failed_state_has_its_error),
 		cmocka_unit_test(unknown_phase_is_refused),
