@@ -128,12 +128,10 @@ static char *end_text(const struct sc_staged *stage, const struct sc_seal *seal,
  */
 static int write_end(struct sc_staged *stage, struct sc_err *err)
 {
-	const struct {
-		const char *name, *text;
-	} files[] = {
-		{ SC_END_NAME, stage->end_text },
-		{ SC_REPLACE_FILES, "" },
-		{ SC_STATUS_FIX, "" },
+	const struct sc_small_file files[] = {
+		{ SC_END_NAME, stage->end_text, strlen(stage->end_text) },
+		{ SC_REPLACE_FILES, "", 0 },
+		{ SC_STATUS_FIX, "", 0 },
 	};
 	CLEANUP_CLOSE int dir =
 		openat(stage->target, SC_CLONE_DIR,
@@ -141,13 +139,8 @@ static int write_end(struct sc_staged *stage, struct sc_err *err)
 
 	if (dir < 0)
 		return stage_error(errno, SC_CLONE_DIR, err);
-	for (size_t i = 0; i < SC_ARRAY_SIZE(files); i++) {
-		if (sc_write_file(dir, files[i].name, files[i].text,
-				  strlen(files[i].text), stage->uid, stage->gid,
-				  err) < 0)
-			return -1;
-	}
-	return 0;
+	return sc_write_files(dir, files, SC_ARRAY_SIZE(files), stage->uid,
+			      stage->gid, err);
 }
 
 int sc_stage_seal(struct sc_staged *stage, const struct sc_seal *seal,

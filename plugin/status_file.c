@@ -254,33 +254,40 @@ void sc_status_read(int dirfd, struct sc_status *st)
 		 SC_LOCAL_INSTANCE);
 }
 
-static void write_with(int dir, const char *name, const struct sc_status *st,
-		       void (*print)(FILE *out, const struct sc_status *st))
+/* NULL when out of memory. */
+static char *print_with(const struct sc_status *st,
+			void (*print)(FILE *out, const struct sc_status *st))
 {
-	CLEANUP_FREE char *text = NULL;
-	struct sc_err ignored = SC_ERR_INIT;
+	char *text = NULL;
 	size_t len = 0;
 	FILE *out = open_memstream(&text, &len);
 
 	if (!out)
-		return;
+		return NULL;
 	print(out, st);
 	if (fclose(out) == 0)
-		sc_write_file(dir, name, text, len, geteuid(), getegid(),
-			      &ignored);
+		return text;
+	free(text);
+	return NULL;
 }
 
 void sc_status_write(int dirfd, const struct sc_status *st, bool make)
 {
+	CLEANUP_FREE char *view = print_with(st, sc_status_print_view);
+	CLEANUP_FREE char *progress = print_with(st, sc_status_print_progress);
+	struct sc_err ignored = SC_ERR_INIT;
 	CLEANUP_CLOSE int dir = -1;
 
 	if (make)
 		mkdirat(dirfd, CLONE_DIR, 0750);
 	dir = open_clone_dir(dirfd);
-	if (dir < 0)
+	if (dir < 0 || !view || !progress)
 		return;
-	write_with(dir, VIEW_STATUS, st, sc_status_print_view);
-	write_with(dir, VIEW_PROGRESS, st, sc_status_print_progress);
+	sc_write_files(dir,
+		       (const struct sc_small_file[]){
+			       { VIEW_STATUS, view, strlen(view) },
+			       { VIEW_PROGRESS, progress, strlen(progress) } },
+		       2, geteuid(), getegid(), &ignored);
 	fsync(dir);
 }
 

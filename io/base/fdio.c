@@ -182,9 +182,16 @@ bool sc_is_dot(const char *name)
 
 DIR *sc_dir_open(int dirfd)
 {
-	int fd = openat(dirfd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	DIR *dir = fd < 0 ? NULL : fdopendir(fd);
+	const int flags = O_RDONLY | O_DIRECTORY | O_CLOEXEC;
+	/* A new access time would be one more transaction of the file system
+	 * for each directory that is synced. Only its owner may ask for that
+	 * (open(2)). */
+	int fd = openat(dirfd, ".", flags | O_NOATIME);
+	DIR *dir;
 
+	if (fd < 0 && errno == EPERM)
+		fd = openat(dirfd, ".", flags);
+	dir = fd < 0 ? NULL : fdopendir(fd);
 	if (!dir && fd >= 0) {
 		int saved = errno;
 
@@ -236,36 +243,6 @@ int sc_tree_remove(int dirfd, struct sc_err *err)
 			remove_entry(dirfd, de->d_name, st.st_dev, err);
 	}
 	return sc_err_is_set(err) ? -1 : 0;
-}
-
-int sc_write_file(int dirfd, const char *name, const void *data, size_t len,
-		  uid_t uid, gid_t gid, struct sc_err *err)
-{
-	char temp[300];
-	int fd, rc;
-
-	snprintf(temp, sizeof(temp), "%s.tmp", name);
-	fd = openat(dirfd, temp,
-		    O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW | O_CLOEXEC,
-		    0640);
-	if (fd < 0)
-		return sc_err_sys(err, SC_ER_INTERNAL_ERROR, errno,
-				  "cannot create %s", temp);
-	rc = sc_pwrite_full(fd, data, len, 0);
-	if (rc == 0 && geteuid() == 0 && fchown(fd, uid, gid) < 0)
-		rc = -errno;
-	if (rc == 0 && fsync(fd) < 0)
-		rc = -errno;
-	if (close(fd) < 0 && rc == 0)
-		rc = -errno;
-	if (rc == 0 && renameat(dirfd, temp, dirfd, name) < 0)
-		rc = -errno;
-	if (rc < 0) {
-		unlinkat(dirfd, temp, 0);
-		return sc_err_sys(err, SC_ER_INTERNAL_ERROR, -rc,
-				  "cannot write %s", name);
-	}
-	return 0;
 }
 
 int sc_tree_sync_dirs(int root, struct sc_err *err)

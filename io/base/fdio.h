@@ -54,6 +54,19 @@ int sc_tree_remove(int dirfd, struct sc_err *err);
 int sc_write_file(int dirfd, const char *name, const void *data, size_t len,
 		  uid_t uid, gid_t gid, struct sc_err *err);
 
+struct sc_small_file {
+	const char *name;
+	const void *data;
+	size_t len;
+};
+
+/* The same for up to SC_SMALL_FILES_MAX files, for little more than the cost of
+ * one: all are written before the first is renamed. After a failure each is
+ * the old or the new one. */
+#define SC_SMALL_FILES_MAX 4
+int sc_write_files(int dirfd, const struct sc_small_file *files, size_t n,
+		   uid_t uid, gid_t gid, struct sc_err *err);
+
 /* fsync the directory itself and every directory below it. Those that vanish
  * meanwhile or may not be read (lost+found) hold nothing of ours. */
 int sc_tree_sync_dirs(int root, struct sc_err *err);

@@ -430,6 +430,54 @@ static void write_file_fails_cleanly(void **state)
 	assert_int_equal(fx_count_fds(), fds);
 }
 
+static int write_both(const char *second, struct sc_err *err)
+{
+	const struct sc_small_file files[] = { { "a", "one", 3 },
+					       { second, "two", 3 },
+					       { "empty", "", 0 } };
+
+	return sc_write_files(dir.fd, files, 3, getuid(), getgid(), err);
+}
+
+static void write_files_replaces_all(void **state)
+{
+	struct sc_err err = SC_ERR_INIT;
+	unsigned fds = fx_count_fds();
+
+	(void)state;
+	dir_fixture_put(dir.fd, "b", "longer than it will be", 22);
+	assert_int_equal(write_both("b", &err), 0);
+	expect_text("a", "one");
+	expect_text("b", "two");
+	expect_text("empty", "");
+	assert_false(dir_fixture_has(dir.fd, "a.tmp"));
+	assert_false(dir_fixture_has(dir.fd, "b.tmp"));
+	assert_int_equal(fx_count_fds(), fds);
+}
+
+/* A second file that cannot be made, or not be put in its place. */
+static void write_files_fails_cleanly(void **state)
+{
+	static const char *const seconds[] = { "no/b", "d" };
+	unsigned fds = fx_count_fds();
+
+	(void)state;
+	dir_fixture_put(dir.fd, "d/x", "", 0);
+	for (size_t i = 0; i < 2; i++) {
+		struct sc_err err = SC_ERR_INIT;
+
+		assert_int_equal(write_both(seconds[i], &err), -1);
+		assert_non_null(strstr(err.msg, seconds[i]));
+		assert_false(dir_fixture_has(dir.fd, "a.tmp"));
+		assert_false(dir_fixture_has(dir.fd, "d.tmp"));
+		assert_false(dir_fixture_has(dir.fd, "empty.tmp"));
+		assert_false(dir_fixture_has(dir.fd, "empty"));
+		assert_int_equal(fx_count_fds(), fds);
+		/* Not one file before all of them are durable. */
+		assert_int_equal(dir_fixture_has(dir.fd, "a"), i == 1);
+	}
+}
+
 static void sync_directories(void **state)
 {
 	struct sc_err err = SC_ERR_INIT;
@@ -488,6 +536,8 @@ int main(void)
 		TEST(write_file_creates_and_replaces),
 		TEST(write_file_replaces_a_link),
 		TEST(write_file_fails_cleanly),
+		TEST(write_files_replaces_all),
+		TEST(write_files_fails_cleanly),
 		TEST(sync_directories),
 		TEST(sync_skips_what_may_not_be_read),
 	};
