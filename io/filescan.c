@@ -31,7 +31,7 @@ struct candidate {
 	char *path; /* owned */
 	int fd;	    /* owned */
 	enum sc_file_kind kind;
-	bool cold; /* its page 0 was not in the page cache */
+	uint32_t cold; /* bytes of page 0 that were not in the page cache */
 	struct stat st;
 };
 /* A page is written in milliseconds. */
@@ -155,7 +155,7 @@ static int read_spec(struct scan *sc, int fd, const char *path,
 static void candidate_free(struct candidate *c)
 {
 	if (c->cold)
-		sc_cache_drop(c->fd, 0, PAGE0_READ);
+		sc_cache_drop(c->fd, 0, c->cold);
 	if (c->fd >= 0)
 		close(c->fd);
 	free(c->path);
@@ -180,7 +180,7 @@ static int candidate_open(struct scan *sc, const char *path,
 	/* What the server does not keep in the page cache shall not be there
 	 * after us. */
 	(void)posix_fadvise(c->fd, 0, 0, POSIX_FADV_RANDOM);
-	c->cold = !sc_cache_has(c->fd, 0, PAGE0_READ);
+	c->cold = sc_cache_has(c->fd, 0, sc->page_size) ? 0 : sc->page_size;
 	return 1;
 }
 
