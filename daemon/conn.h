@@ -20,6 +20,7 @@ struct sc_tls_options {
 	uint64_t
 		rekey_bytes; /* new keys after so many bytes sent; 0 = 64 GiB */
 	bool no_kernel;	     /* never let the kernel encrypt */
+	bool no_records;     /* libssl does: for tests and measurements */
 };
 
 /*
@@ -49,6 +50,10 @@ struct sc_conn *sc_conn_tls_client(int fd, const uint8_t job_id[],
 /* Whether the kernel encrypts what this connection, made by one of the two,
  * sends. */
 bool sc_conn_tls_in_kernel(const struct sc_conn *conn);
+
+/* Whether libssl makes and opens the records of such a connection, because it
+ * had to or by the option: the same on the wire, with more copies. */
+bool sc_conn_tls_by_libssl(const struct sc_conn *conn);
 
 /* Job id in hex, 33 bytes with NUL. */
 void sc_job_id_hex(const uint8_t job_id[], char ret[2 * SC_JOB_ID_SIZE + 1]);

@@ -60,17 +60,35 @@ int sc_wire_put(struct sc_wire *w, const void *buf, size_t len)
 	return 0;
 }
 
+uint8_t *sc_wire_room(struct sc_wire *w, size_t len)
+{
+	if (len > SC_WIRE_SIZE - w->out_len && sc_wire_flush(w) < 0)
+		return NULL;
+	return w->out + w->out_len;
+}
+
+void sc_wire_try(struct sc_wire *w)
+{
+	(void)!send(w->fd, w->out, w->out_len, MSG_DONTWAIT | MSG_NOSIGNAL);
+	w->out_len = 0;
+}
+
+/* Receive behind what is there, which moves to the front: it is less than a
+ * record, and the front of the buffer is in the cache. */
 static int wire_fill(struct sc_wire *w)
 {
+	size_t have = w->in_len - w->in_at;
 	ssize_t n;
 
+	memmove(w->in, w->in + w->in_at, have);
+	w->in_at = 0;
+	w->in_len = have;
 	do
-		n = recv(w->fd, w->in, SC_WIRE_SIZE, 0);
+		n = recv(w->fd, w->in + have, SC_WIRE_SIZE - have, 0);
 	while (n < 0 && errno == EINTR);
 	if (n <= 0)
 		return wire_failed(w, n < 0 ? errno : ECONNRESET);
-	w->in_at = 0;
-	w->in_len = (size_t)n;
+	w->in_len += (size_t)n;
 	return 0;
 }
 
@@ -84,4 +102,13 @@ ssize_t sc_wire_get(struct sc_wire *w, void *buf, size_t len)
 	memcpy(buf, w->in + w->in_at, n);
 	w->in_at += n;
 	return (ssize_t)n;
+}
+
+const uint8_t *sc_wire_need(struct sc_wire *w, size_t len)
+{
+	while (w->in_len - w->in_at < len) {
+		if (wire_fill(w) < 0)
+			return NULL;
+	}
+	return w->in + w->in_at;
 }

@@ -60,15 +60,23 @@ ssize_t __wrap_sendmsg(int fd, const struct msghdr *msg, int flags)
 /* ---- kinds of connections --------------------------------------------------
  */
 
-enum kind { PLAIN, OPENSSL, KERNEL, KINDS };
+/* RECORDS: of our own, on both sides; LIBSSL makes and opens its own; the
+ * other two: ours on one side, libssl on the other. */
+enum kind { PLAIN, RECORDS, LIBSSL, TO_LIBSSL, FROM_LIBSSL, KERNEL, KINDS };
 
 /* KERNEL: where this kernel has TLS; elsewhere what such a wish comes to. */
 static void join_as(enum kind kind)
 {
 	fx_server.options.no_kernel = fx_client.options.no_kernel =
 		kind != KERNEL;
+	fx_server.options.no_records = kind == LIBSSL || kind == FROM_LIBSSL;
+	fx_client.options.no_records = kind == LIBSSL || kind == TO_LIBSSL;
 	if (kind != PLAIN) {
 		fx_connected();
+		assert_int_equal(sc_conn_tls_by_libssl(fx_server.conn),
+				 fx_server.options.no_records);
+		assert_int_equal(sc_conn_tls_by_libssl(fx_client.conn),
+				 fx_client.options.no_records);
 		return;
 	}
 	fx_server.conn = sc_conn_plain_new(fx_server.fd);
@@ -294,8 +302,7 @@ static void parts_and_empty_parts(void **state)
 	each_kind(send_in_parts);
 }
 
-/* Calls per chunk: one, or two and the rest where OpenSSL's records are
- * collected. */
+/* Calls per chunk: one, or two and the rest where records are collected. */
 static void count_calls(void)
 {
 	static const size_t size = SC_FRAME_MAX_DATA;
@@ -331,7 +338,8 @@ static void short_sends(void **state)
 
 static const size_t whole_chunk = SC_FRAME_MAX_DATA;
 
-static uint64_t wire_bytes(uint64_t rekey_bytes, uint64_t *before)
+static uint64_t wire_bytes(enum kind kind, uint64_t rekey_bytes,
+			   uint64_t *before)
 {
 	struct sequence s = { .sizes = &whole_chunk,
 			      .n_sizes = 1,
@@ -340,7 +348,7 @@ static uint64_t wire_bytes(uint64_t rekey_bytes, uint64_t *before)
 
 	fx_relay_start(&relay);
 	fx_server.options.rekey_bytes = rekey_bytes;
-	join_as(OPENSSL);
+	join_as(kind);
 	*before = relay.n;
 	run_sequence(&s);
 	fx_hang_up(&fx_server);
@@ -352,16 +360,20 @@ static uint64_t wire_bytes(uint64_t rekey_bytes, uint64_t *before)
 /* New keys are one message more each time, between frames. */
 static void new_keys_in_the_middle(void **state)
 {
-	uint64_t before, plain, many;
-
 	(void)state;
-	plain = wire_bytes(0, &before) - before;
-	again();
-	many = wire_bytes(2 * SC_MIB, &before) - before;
-	/* A frame is a little more than 1 MiB: after 2, 4 and 6 of them. */
-	assert_true(many - plain == 3 * KEY_UPDATE);
-	again();
-	assert_true(wire_bytes(1, &before) - before - plain == 7 * KEY_UPDATE);
+	for (enum kind kind = RECORDS; kind <= FROM_LIBSSL; kind++) {
+		uint64_t before, plain, many;
+
+		plain = wire_bytes(kind, 0, &before) - before;
+		again();
+		many = wire_bytes(kind, 2 * SC_MIB, &before) - before;
+		/* A frame is a little more than 1 MiB: after 2, 4 and 6. */
+		assert_true(many - plain == 3 * KEY_UPDATE);
+		again();
+		many = wire_bytes(kind, 1, &before) - before;
+		assert_true(many - plain == 7 * KEY_UPDATE);
+		again();
+	}
 }
 
 static bool kernel_has_tls(void)
@@ -380,11 +392,11 @@ static void kernel_where_it_can(void **state)
 	assert_int_equal(sc_conn_tls_in_kernel(fx_server.conn), has);
 	assert_int_equal(sc_conn_tls_in_kernel(fx_client.conn), has);
 	again();
-	join_as(OPENSSL);
+	join_as(RECORDS);
 	assert_false(sc_conn_tls_in_kernel(fx_server.conn));
 }
 
-/* No more under one key than RFC 8446 5.5 allows; OpenSSL takes a new one. */
+/* No more under one key than RFC 8446 5.5 allows; records get a new one. */
 static void too_much_for_one_key(void **state)
 {
 	struct sc_err err = SC_ERR_INIT;
@@ -450,13 +462,15 @@ static const struct {
 static void bytes_flipped_on_the_wire(void **state)
 {
 	(void)state;
-	for (size_t i = 0; i < 2 * SC_ARRAY_SIZE(flips); i++) {
-		struct fx_relay relay = { .flip = flips[i / 2].flip };
+	for (size_t i = 0; i < KINDS * SC_ARRAY_SIZE(flips); i++) {
+		const char *text = flips[i / KINDS].text;
+		struct fx_relay relay = { .flip = flips[i / KINDS].flip };
 		struct sc_err err = SC_ERR_INIT;
-		const char *text = flips[i / 2].text;
 
-		assert_int_equal(damaged(i % 2 ? KERNEL : OPENSSL, &relay,
-					 flips[i / 2].at, UINT64_MAX, &err),
+		if (i % KINDS == PLAIN)
+			continue;
+		assert_int_equal(damaged((enum kind)(i % KINDS), &relay,
+					 flips[i / KINDS].at, UINT64_MAX, &err),
 				 0);
 		assert_int_equal(err.code, SC_ER_CLONE_PROTOCOL);
 		if (!strstr(err.msg, "data connection: read: ") ||
