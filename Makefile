@@ -110,6 +110,9 @@ $(B)/unit/test_engine_ladder: LDFLAGS += -Wl,--wrap=io_uring_queue_init,--wrap=i
 # A kernel that takes less than it is given, and counts.
 $(B)/unit/test_tls_data: LDFLAGS += -Wl,--wrap=sendmsg
 
+# An OpenSSL that keeps its keys to itself, or takes none from us.
+$(B)/unit/test_tls_libssl: LDFLAGS += -Wl,--wrap=EVP_KDF_fetch,--wrap=SSL_CTX_set_keylog_callback,--wrap=EVP_CipherInit_ex
+
 # Programs that measure; each says in its head what and how to call it.
 $(B)/perf/%: $(B)/obj/tests/perf/%.o $(LIB)
 	$(call say,LD,$@)
