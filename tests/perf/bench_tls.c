@@ -6,7 +6,8 @@
  *
  * "record" is how it was done first and the base of the ratios: one SSL_write
  * per part on the socket, so one system call per record of 16 KiB, and SSL_read
- * from it. "parts" is the same without TLS.
+ * from it. "collected" is libssl with few system calls, the base for records of
+ * our own. "parts" is the first way without TLS.
  *
  * Usage: build/perf/bench_tls [rounds [MiB per round]] (make perf; 5, 2048)
  */
@@ -150,7 +151,7 @@ static struct sc_conn *open_old(int fd, bool server, bool tls)
 /* ---- ways ------------------------------------------------------------------
  */
 
-enum way { RECORD, COLLECT, KERNEL, PARTS, PLAIN, WAYS };
+enum way { RECORD, COLLECT, OURS, KERNEL, PARTS, PLAIN, WAYS };
 
 static const struct {
 	const char *name;
@@ -158,6 +159,7 @@ static const struct {
 } ways[WAYS] = {
 	[RECORD] = { "TLS, call per record", RECORD },
 	[COLLECT] = { "TLS, collected", RECORD },
+	[OURS] = { "TLS, own records", COLLECT },
 	[KERNEL] = { "TLS, kernel sends", RECORD },
 	[PARTS] = { "plain, call per part", PARTS },
 	[PLAIN] = { "plain, one call", PARTS },
@@ -166,7 +168,8 @@ static const struct {
 static struct sc_conn *open_way(enum way way, int fd, bool server,
 				struct sc_err *err)
 {
-	struct sc_tls_options options = { .no_kernel = way != KERNEL };
+	struct sc_tls_options options = { .no_kernel = way != KERNEL,
+					  .no_records = way == COLLECT };
 
 	if (way == RECORD || way == PARTS)
 		return open_old(fd, server, way == RECORD);
@@ -347,7 +350,7 @@ int main(int argc, char **argv)
 	static struct result r[MAX_ROUNDS][WAYS];
 	int rounds = argc > 1 ? atoi(argv[1]) : 5;
 	int mib = argc > 2 ? atoi(argv[2]) : 2048;
-	bool used[WAYS] = { true, true, kernel_has_tls(), true, true };
+	bool used[WAYS] = { true, true, true, kernel_has_tls(), true, true };
 
 	if (rounds < 1 || rounds > MAX_ROUNDS || mib < 1)
 		die("usage: bench_tls [rounds [MiB per round]]", NULL);
