@@ -32,9 +32,10 @@ CPPFLAGS += -D_GNU_SOURCE -I.
 CFLAGS  += -std=gnu11 $(OPT) $(WARN) -pthread -fvisibility=hidden -MMD -MP
 LDFLAGS += -pthread $(if $(SAN),-fsanitize=$(SAN))
 
-PKGS    := libcrypto liblz4 libssl libxxhash liburing libzstd zlib
+PKGS    := jansson libcrypto liblz4 libssl libxxhash liburing libzstd zlib
 need     = $(if $(shell pkg-config --exists $(1) && echo y),,$(error $(1) is missing: run `make deps` (Debian package $(2))))
 ifeq ($(filter help clean deps uninstall demo bench check check-unit check-it check-san lint,$(MAKECMDGOALS)),)
+$(call need,jansson,libjansson-dev)
 $(call need,liblz4,liblz4-dev)
 $(call need,libssl,libssl-dev)
 $(call need,libxxhash,libxxhash-dev)

@@ -17,6 +17,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -309,6 +310,8 @@ static int step_seal(struct donor *d, struct sc_err *err)
 		return -1;
 	memcpy(d->seal.donor_uuid, d->start.donor_uuid,
 	       sizeof(d->seal.donor_uuid));
+	snprintf(d->seal.provider, sizeof(d->seal.provider), "%s",
+		 d->image->provider);
 	donor_set_end(d, d->seal.mark.end_lsn);
 	donor_join_follower(d);
 	if (stopped(d, err) < 0 || donor_seal_redo_key(d, err) < 0 ||

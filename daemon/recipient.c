@@ -200,6 +200,7 @@ static int step_seal(struct recipient *r, struct sc_err *err)
 {
 	sc_job_stage(&r->job, SC_STAGE_REDO_COPY);
 	sc_job_stage(&r->job, SC_STAGE_FILE_SYNC);
+	sc_stage_set_network(r->stage, r->network);
 	return sc_stage_seal(r->stage, &r->seal, err);
 }
 

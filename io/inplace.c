@@ -241,6 +241,8 @@ static int list_replaced(struct sc_inplace *ip, struct names *names,
 		if (inplace_has(ip->datadir, ip->list->files[i].path))
 			names_add(names, ip->list->files[i].path);
 	}
+	if (inplace_has(ip->datadir, INPLACE_MANIFEST))
+		names_add(names, INPLACE_MANIFEST);
 	if (visit_dir(ip, ip->datadir, "", visit_doublewrite, names, err) < 0)
 		return -1;
 	/* The start calls an entry fatal that has nothing to replace. */
@@ -282,6 +284,8 @@ static int list_new(struct sc_inplace *ip, struct names *names,
 		if (!inplace_has(ip->datadir, ip->list->files[i].path))
 			names_add(names, ip->list->files[i].path);
 	}
+	if (!inplace_has(ip->datadir, INPLACE_MANIFEST))
+		names_add(names, INPLACE_MANIFEST);
 	names_add(names, SC_CLONE_DIR "/" SC_END_NAME);
 	names_add(names, SC_CLONE_DIR "/" SC_STATUS_FIX);
 	names_add_lines(names, made);
@@ -308,20 +312,26 @@ static int step_close_mark(struct sc_inplace *ip, struct sc_err *err)
 /* ---- final names
  * --------------------------------------------------------------- */
 
+static int rename_new(struct sc_inplace *ip, const char *path,
+		      struct sc_err *err)
+{
+	char staged[INPLACE_NAME_CAP];
+
+	if (inplace_has(ip->datadir, path))
+		return 0;
+	if (renameat(ip->datadir, sc_inplace_name(path, staged, sizeof(staged)),
+		     ip->datadir, path) < 0)
+		return failed(errno, path, err);
+	return 0;
+}
+
 static int step_rename_new(struct sc_inplace *ip, struct sc_err *err)
 {
 	for (size_t i = 0; i < ip->list->n; i++) {
-		const char *path = ip->list->files[i].path;
-		char staged[INPLACE_NAME_CAP];
-
-		if (inplace_has(ip->datadir, path))
-			continue;
-		if (renameat(ip->datadir,
-			     sc_inplace_name(path, staged, sizeof(staged)),
-			     ip->datadir, path) < 0)
-			return failed(errno, path, err);
+		if (rename_new(ip, ip->list->files[i].path, err) < 0)
+			return -1;
 	}
-	return 0;
+	return rename_new(ip, INPLACE_MANIFEST, err);
 }
 
 static int step_put_end(struct sc_inplace *ip, struct sc_err *err)

@@ -16,6 +16,7 @@
 #define SC_INPLACE_H
 
 #include "io/filelist.h"
+#include "io/manifest.h"
 
 #include <stdio.h>
 #include <sys/types.h>
@@ -33,8 +34,11 @@
 #define SC_OLD_FILES "#old_files" /* only in the old data */
 #define SC_REPLACE_FILES "#replace_files" /* X exists, clone is X.#clone */
 #define SC_NEW_FILES "#new_files"	  /* only in the clone, final name */
-#define SC_STAGE_MARK "#snapclone_stage"  /* locked while a job stages here */
-#define SC_END_NAME "#snapclone_end"	  /* E and what belongs to it */
+#define SC_STATUS_RECOVERY                                                     \
+	"#status_recovery"		 /* InnoDB: a start on the clone       \
+					  */
+#define SC_STAGE_MARK "#snapclone_stage" /* locked while a job stages here */
+#define SC_END_NAME "#snapclone_end"	 /* E and what belongs to it */
 
 /* Most bytes of the list of directories made, in SC_STAGE_MARK. */
 #define SC_MADE_DIRS_MAX (4u << 20)

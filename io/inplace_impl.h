@@ -10,6 +10,9 @@
 /* Names relative to the data directory, with a suffix or "./". */
 #define INPLACE_NAME_CAP (SC_PATH_MAX + 16)
 
+/* The manifest's path: staged, replaced and rolled back like a data file. */
+#define INPLACE_MANIFEST SC_CLONE_DIR "/" SC_MANIFEST_NAME
+
 /* Descriptor of #clone, or -1 with errno. */
 int inplace_open_dir(int datadir);
 

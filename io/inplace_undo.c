@@ -139,14 +139,17 @@ static void remove_made_dirs(int datadir, char *made, struct sc_err *err)
 	}
 }
 
-/* What a write of a small file leaves when it is cut off. */
+/* The staged manifest, and what a write of a small file leaves when it is cut
+ * off. */
 static void remove_temps(int dir, struct sc_err *err)
 {
-	static const char *const names[] = {
-		SC_STATUS_ERROR ".tmp",	 SC_NEW_FILES ".tmp",
-		SC_REPLACE_FILES ".tmp", SC_OLD_FILES ".tmp",
-		SC_END_NAME ".tmp",	 SC_STATUS_FIX ".tmp"
-	};
+	static const char *const names[] = { SC_STATUS_ERROR ".tmp",
+					     SC_NEW_FILES ".tmp",
+					     SC_REPLACE_FILES ".tmp",
+					     SC_OLD_FILES ".tmp",
+					     SC_END_NAME ".tmp",
+					     SC_STATUS_FIX ".tmp",
+					     SC_MANIFEST_NAME SC_CLONE_SUFFIX };
 
 	for (size_t i = 0; i < SC_ARRAY_SIZE(names); i++)
 		remove_status(dir, names[i], err);

@@ -3,6 +3,7 @@
 #include "io/stage_impl.h"
 
 #include "io/base/cleanup.h"
+#include "io/base/clock.h"
 #include "io/base/fdio.h"
 #include "io/base/num.h"
 #include "io/direct.h"
@@ -91,6 +92,13 @@ static int open_for_write(void *arg, uint32_t index)
 	return fd;
 }
 
+static void note_stream(struct sc_staged *stage, const struct sc_slots *slots)
+{
+	SC_LOCK_SCOPE(&stage->lock);
+	stage->streams_used++;
+	stage->engine = slots->engine->ops->name;
+}
+
 int sc_stage_stream_open(struct sc_staged *stage, unsigned stream,
 			 struct sc_slots *slots, struct sc_err *err)
 {
@@ -99,6 +107,7 @@ int sc_stage_stream_open(struct sc_staged *stage, unsigned stream,
 	if (stream < 1 || stream > stage->streams)
 		return sc_frame_bad(err, "unknown stream");
 	stage->per_stream[stream].slots = slots;
+	note_stream(stage, slots);
 	files = &stage->per_stream[stream].files;
 	files->open = open_for_write;
 	files->arg = stage;
@@ -126,6 +135,9 @@ int sc_stage_chunk(struct sc_staged *stage, unsigned stream,
 	file = &stage->list->files[chunk->file];
 	if (check_digest(stage, file, slot, err) < 0)
 		return -1;
+	memcpy(stage->digests[file->first_chunk + chunk->off / SC_CHUNK_SIZE],
+	       chunk->digest, SC_DIGEST_SIZE);
+	stage->copied_ms = sc_now_ms();
 	if (file->kind == SC_FILE_PAGES)
 		note_lsns(stage, file, chunk, (char *)slot->buf);
 	stage->bytes += chunk->len;
@@ -178,6 +190,8 @@ int sc_stage_redo_begin(struct sc_staged *stage, const struct sc_redo_begin *m,
 	if (stage->redo)
 		return sc_frame_bad(err, "redo began twice");
 	stage->checkpoint_lsn = m->checkpoint_lsn;
+	snprintf(stage->donor_version, sizeof(stage->donor_version), "%s",
+		 m->creator);
 	dir = stage_make_dir(stage, stage_name(stage, SC_REDO_DIR, name), err);
 	if (dir < 0)
 		return -1;
@@ -198,6 +212,11 @@ int sc_stage_redo(struct sc_staged *stage, uint64_t lsn, const void *data,
 uint64_t sc_stage_bytes(const struct sc_staged *stage)
 {
 	return stage->bytes;
+}
+
+void sc_stage_set_network(struct sc_staged *stage, uint64_t bytes)
+{
+	stage->network = bytes;
 }
 
 uint64_t sc_stage_redo_bytes(const struct sc_staged *stage)

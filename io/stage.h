@@ -75,10 +75,13 @@ int sc_stage_redo_key(struct sc_staged *stage, const struct sc_space_key *key,
 /*
  * All chunks and the redo up to E have arrived: check that nothing is missing
  * and that no page is newer than E, extend the files, finish and check the
- * redo, make everything durable.
+ * redo, make everything durable, with a manifest (io/manifest.h) of it.
  */
 int sc_stage_seal(struct sc_staged *stage, const struct sc_seal *seal,
 		  struct sc_err *err);
+
+/* Bytes that came over the network, for the manifest; before the seal. */
+void sc_stage_set_network(struct sc_staged *stage, uint64_t bytes);
 
 /* In place: everything of the commit but the point where it counts. */
 int sc_stage_prepare(struct sc_staged *stage, struct sc_err *err);

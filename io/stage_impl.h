@@ -6,6 +6,7 @@
 #include "io/stage.h"
 
 #include "io/inplace.h"
+#include "io/manifest.h"
 #include "io/redo/build.h"
 #include "io/redo/check.h"
 
@@ -37,10 +38,22 @@ struct sc_staged {
 	bool have_redo_key;
 	uint64_t checkpoint_lsn;
 
-	pthread_mutex_t lock; /* the newest page seen */
+	/* For the manifest. */
+	uint8_t (*digests)[SC_DIGEST_SIZE]; /* one per chunk of the list */
+	char donor_version[33];
+	uint64_t began_us; /* wall clock */
+	/* CLOCK_MONOTONIC, ms: all files created, the last chunk taken, the
+	 * seal begun. */
+	uint64_t begin_ms, created_ms, sealing_ms;
+	atomic_uint_fast64_t copied_ms;
+	uint64_t network;
+
+	pthread_mutex_t lock; /* what follows */
 	uint64_t max_lsn;
 	uint32_t max_file;
 	uint64_t max_page;
+	unsigned streams_used;
+	const char *engine; /* of a stream */
 };
 
 /* stage_open.c: the error of a system call on the clone's directory. */
@@ -53,6 +66,11 @@ int stage_make_dir(struct sc_staged *stage, const char *name,
  * the list) and make it durable. */
 int stage_sync_files(struct sc_staged *stage, const uint64_t *sizes,
 		     struct sc_err *err);
+
+/* stage_manifest.c: write the manifest, under its staged name; all files are
+ * complete and durable. Its descriptor, to be fsynced and closed, or -1. */
+int stage_write_manifest(struct sc_staged *stage, const struct sc_seal *seal,
+			 struct sc_err *err);
 
 #define STAGE_NAME_CAP (SC_PATH_MAX + 16)
 

@@ -3,6 +3,7 @@
 #include "io/stage_impl.h"
 
 #include "io/base/cleanup.h"
+#include "io/base/clock.h"
 #include "io/base/fdio.h"
 #include "io/base/num.h"
 
@@ -117,6 +118,8 @@ static struct sc_staged *stage_new(const struct sc_stage_params *params)
 	stage->in_place = params->in_place;
 	stage->local = params->local;
 	stage->lock_fd = -1;
+	stage->began_us = sc_wall_us();
+	stage->begin_ms = sc_now_ms();
 	stage->streams = params->streams;
 	snprintf(stage->name, sizeof(stage->name), "%s",
 		 params->name ? params->name : "");
@@ -166,6 +169,7 @@ void sc_stage_free(struct sc_staged *stage)
 	pthread_mutex_destroy(&stage->lock);
 	free(stage->per_stream);
 	free((void *)stage->have);
+	free(stage->digests);
 	free(stage->end_text);
 	explicit_bzero(&stage->redo_key, sizeof(stage->redo_key));
 	free(stage);
@@ -250,7 +254,8 @@ int sc_stage_files(struct sc_staged *stage, const struct sc_filelist *list,
 	if (check_space(stage, list->stored, err) < 0)
 		return -1;
 	stage->have = calloc(list->chunks + 1, sizeof(*stage->have));
-	if (!stage->have)
+	stage->digests = calloc(list->chunks + 1, sizeof(*stage->digests));
+	if (!stage->have || !stage->digests)
 		return sc_err_set(err, SC_ER_INTERNAL_ERROR,
 				  "out of memory for %" PRIu64 " chunks",
 				  list->chunks);
@@ -259,5 +264,6 @@ int sc_stage_files(struct sc_staged *stage, const struct sc_filelist *list,
 		if (create_file(stage, &list->files[i], err) < 0)
 			return -1;
 	}
+	stage->created_ms = stage->copied_ms = sc_now_ms();
 	return 0;
 }

@@ -4,6 +4,7 @@
 #include "io/stage_impl.h"
 
 #include "io/base/cleanup.h"
+#include "io/base/clock.h"
 #include "io/base/fdio.h"
 #include "io/base/log.h"
 #include "io/base/num.h"
@@ -146,13 +147,21 @@ static int write_end(struct sc_staged *stage, struct sc_err *err)
 int sc_stage_seal(struct sc_staged *stage, const struct sc_seal *seal,
 		  struct sc_err *err)
 {
+	CLEANUP_CLOSE int manifest = -1;
+
+	stage->sealing_ms = sc_now_ms();
 	if (check_complete(stage, seal, err) < 0 ||
 	    finish_redo(stage, seal, err) < 0 ||
 	    stage_sync_files(stage, seal->sizes, err) < 0)
 		return -1;
+	manifest = stage_write_manifest(stage, seal, err);
+	if (manifest < 0)
+		return -1;
 	stage->end_text = end_text(stage, seal, err);
 	if (!stage->end_text || (!stage->in_place && write_end(stage, err) < 0))
 		return -1;
+	if (fsync(manifest) < 0)
+		return stage_error(errno, SC_MANIFEST_NAME, err);
 	return sc_tree_sync_dirs(stage->target, err);
 }
 

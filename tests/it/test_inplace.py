@@ -140,7 +140,7 @@ def what_is_left(server):
         code, message = server.error(query)
         found[query] = message if code else server.sql(query)
     found['binary logs'] = [r[0] for r in server.sql('SHOW BINARY LOGS')]
-    found['#clone'] = sorted(os.listdir(os.path.join(server.datadir, '#clone')))
+    found['#clone'] = sorted({*os.listdir(os.path.join(server.datadir, '#clone'))} - {'#snapclone_manifest.jsonl'})
     ignored = re.compile(r'#(clone|ib_16384_|innodb_redo/)|relay-bin|binlog\.|\.pem$|performance_schema/|undo_00|#innodb_temp')
     found['files'] = sorted(n for n in (os.path.relpath(os.path.join(p, f), server.datadir)
                                         for p, d, names in os.walk(server.datadir) for f in d + names)

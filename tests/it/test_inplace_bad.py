@@ -10,6 +10,7 @@ import pytest
 from helpers import (INSTALL, OURS, Background, add_user, copying, daemons, fast, need_ours, only_ours, slow, start_donor)
 from inplace import (ENDED, Unchanged, changed, in_place, is_clone, own_data, recipient_of, replace,
                      replicate, staged, state, status)
+from leftovers import read
 from proof import damage
 from sandbox import Sandbox, ServerError
 from template import copy_template, give
@@ -309,6 +310,8 @@ def test_start_rolls_back(three, what):
     """Staged files are damaged after the commit, the start on them fails: the next one has the old data and GTIDs."""
     _, donor, recipient = three
     recipient.sql('STOP REPLICA')
+    manifest = os.path.join(recipient.datadir, '#clone', '#snapclone_manifest.jsonl')
+    of_old_data = read(manifest)
     before, logs = clone_unsupervised(donor, recipient)
     if what == 'redo':
         directory = os.path.join(recipient.datadir, '#innodb_redo.#clone')
@@ -331,6 +334,7 @@ def test_start_rolls_back(three, what):
     while staged(recipient) != ['#clone/#snapclone_binlogs'] and time.monotonic() < deadline:
         time.sleep(0.05)
     assert staged(recipient) == ['#clone/#snapclone_binlogs']
+    assert read(manifest) == of_old_data
     after = state(recipient)
     found = changed(before, after, 'binary logs', 'gtid_purged')
     assert not found, found

@@ -531,7 +531,8 @@ static int decode_seal(struct sc_dec *dec)
 	if (rc == 0 &&
 	    (got.n_sizes != 3 || got.sizes[2] != 300 || got.mark.end_lsn != 5 ||
 	     strcmp(got.mark.gtid_executed, "a:1") ||
-	     strcmp(got.donor_uuid, "uuid")))
+	     strcmp(got.donor_uuid, "uuid") || strcmp(got.provider, "dm") ||
+	     got.image_lsn != 4))
 		rc = 1;
 	sc_seal_free(&got);
 	return rc;
@@ -545,6 +546,8 @@ static void seal_body(void **state)
 				       .gtid_flushed = (char *)"",
 				       .gtid_executed = (char *)"a:1" },
 			     .donor_uuid = "uuid",
+			     .provider = "dm",
+			     .image_lsn = 4,
 			     .sizes = sizes,
 			     .n_sizes = 3 };
 	struct sc_enc enc = { 0 };
@@ -558,6 +561,7 @@ static void seal_body(void **state)
 static void seal_with_a_huge_count(void **state)
 {
 	static const uint32_t counts[] = { 1, 0x20000000, UINT32_MAX };
+	static const uint8_t zeroes[SC_REDO_ENCRYPTION_SIZE];
 
 	(void)state;
 	for (size_t i = 0; i < SC_ARRAY_SIZE(counts); i++) {
@@ -566,6 +570,9 @@ static void seal_with_a_huge_count(void **state)
 		struct sc_dec dec;
 
 		sc_enc_str(&enc, "uuid");
+		sc_enc_str(&enc, "live");
+		sc_enc_u64(&enc, 0);
+		sc_enc_raw(&enc, zeroes, sizeof(zeroes));
 		sc_enc_u32(&enc, counts[i]);
 		dec = sc_dec_init(enc.data, enc.len);
 		assert_int_equal(sc_frame_get_seal(&dec, &got), -1);

@@ -404,9 +404,36 @@ static void redo_log_elsewhere(void **state)
 	expect_old();
 }
 
+static void forget_manifest(void)
+{
+	unlinkat(fx.dir.fd, "#clone/" SC_MANIFEST_NAME, 0);
+	tree_remove(&fx.old, "#clone/" SC_MANIFEST_NAME);
+}
+
+/* Without the manifest of an earlier clone, this one's is a new file. */
+static void first_manifest(void **state)
+{
+	(void)state;
+	forget_manifest();
+	run_through("sync");
+	sc_stage_abort(fx.stage);
+	expect_old();
+	inplace_fixture_again(&fx);
+	forget_manifest();
+	run_through("commit");
+	expect_start(SWAP_DONE, false);
+	expect_clone();
+	inplace_fixture_again(&fx);
+	forget_manifest();
+	run_through("commit");
+	expect_start(SWAP_FAILED, true);
+	assert_false(dir_fixture_has(fx.dir.fd, "#clone/" SC_MANIFEST_NAME));
+}
+
 static void without_a_clone_directory(void **state)
 {
 	(void)state;
+	forget_manifest();
 	unlinkat(fx.dir.fd, "#clone/#view_status", 0);
 	assert_int_equal(unlinkat(fx.dir.fd, "#clone", AT_REMOVEDIR), 0);
 	tree_remove(&fx.old, "#clone/#view_status");
@@ -443,6 +470,7 @@ int main(void)
 		TEST(second_stage),
 		TEST(clone_that_waits_for_the_restart),
 		TEST(redo_log_elsewhere),
+		TEST(first_manifest),
 		TEST(without_a_clone_directory),
 	};
 
