@@ -82,6 +82,14 @@ static inline bool sc_file_is_sparse(const struct sc_file *file)
 	return file->stored + SC_BLOCK_SIZE <= file->size;
 }
 
+/*
+ * Would a server, and sc_filelist_scan(), take a file of that name for
+ * InnoDB's? name: without directory; depth: of its directory below the data
+ * directory, 0: that itself. Files of the system tablespace have any name: not
+ * told here.
+ */
+bool sc_file_wanted(const char *name, int depth, enum sc_file_kind *kind);
+
 /* The file that chunk index `chunk` (< list->chunks) belongs to. */
 struct sc_file *sc_filelist_find_chunk(const struct sc_filelist *list,
 				       uint64_t chunk);

@@ -69,7 +69,7 @@ static bool is_undo_name(const char *name, enum sc_file_kind *kind)
 	return !*p || !strcmp(p, "_trunc.log");
 }
 
-static bool wanted(const char *name, int depth, enum sc_file_kind *kind)
+bool sc_file_wanted(const char *name, int depth, enum sc_file_kind *kind)
 {
 	*kind = SC_FILE_PAGES;
 	if (ends_with(name, ".ibd") || ends_with(name, ".ibu"))
@@ -314,7 +314,7 @@ static int scan_entry(struct scan *sc, int at, const char *name,
 		return scan_failed(sc, ENAMETOOLONG, name);
 	type = type_of(at, name);
 	/* A schema may have the name of one of InnoDB's files. */
-	if (S_ISDIR(type) || !wanted(name, depth, &kind))
+	if (S_ISDIR(type) || !sc_file_wanted(name, depth, &kind))
 		return scan_subdir(sc, at, name, path, depth);
 	/* Before it is opened: that waits for ever on a fifo. */
 	if (type && !S_ISREG(type))

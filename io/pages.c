@@ -105,6 +105,16 @@ static void spec_from_flags(struct sc_page_spec *spec, uint32_t flags)
 	spec->key = NULL;
 }
 
+bool sc_page_spec_from_flags(uint32_t flags, uint32_t space_id,
+			     struct sc_page_spec *ret)
+{
+	*ret = (struct sc_page_spec){ .space_id = space_id };
+	if (!flags_valid(flags))
+		return false;
+	spec_from_flags(ret, flags);
+	return ret->physical_size <= ret->logical_size;
+}
+
 int sc_page_spec_read(const void *page0, size_t len, struct sc_page_spec *ret,
 		      struct sc_err *err)
 {

@@ -69,6 +69,13 @@ struct sc_page_spec {
 int sc_page_spec_read(const void *page0, size_t len, struct sc_page_spec *ret,
 		      struct sc_err *err);
 
+/*
+ * The spec that a page 0 with these FSP flags and space id gives, for when
+ * page 0 itself is not there to be read. False: no page 0 has such flags.
+ */
+bool sc_page_spec_from_flags(uint32_t flags, uint32_t space_id,
+			     struct sc_page_spec *ret);
+
 enum sc_page_verdict {
 	SC_PAGE_OK,
 	SC_PAGE_ZERO,	   /* all zero bytes: never written, may be a hole */

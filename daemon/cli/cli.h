@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /* Verbs of the command line. argv[0] is the verb; they return the exit status:
- * 0, 1 for a failure, 2 for wrong usage. */
+ * 0, 1 for a failure (verify: something differs), 2 for wrong usage (verify:
+ * also when it could not verify). */
 #ifndef SC_CLI_H
 #define SC_CLI_H
 
 int sc_cmd_status(int argc, char **argv);
+int sc_cmd_verify(int argc, char **argv);
 
 #endif

@@ -14,6 +14,7 @@ static const struct {
 	int (*run)(int argc, char **argv);
 } verbs[] = {
 	{ "status", "show the jobs that run on this host", sc_cmd_status },
+	{ "verify", "compare a clone with its manifest", sc_cmd_verify },
 };
 
 static int usage(FILE *to)

@@ -8,8 +8,9 @@ import re
 import struct
 import subprocess
 
-from template import program
+from template import TREE, program
 
+SNAPCLONE = os.path.join(TREE, 'build', 'snapclone')
 END_FILE = '#clone/#snapclone_end'
 DATA_FILE = re.compile(r'(.+\.ibd|.+\.ibu|ibdata\d+|undo_\d+)$')
 PAGE_ENCRYPTED = (15, 16, 17)
@@ -126,10 +127,22 @@ def innochecksum(case):
     return found if any_file else [f'no data file in {case.datadir}']
 
 
+def verify(case):
+    """snapclone verify finds every file, digest and page, and the redo log, as the manifest has them."""
+    if case.plugin == 'stock':
+        raise NotApplicable('a stock clone has no manifest')
+    ran = subprocess.run([SNAPCLONE, 'verify', case.datadir], stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+                         check=False, text=True, errors='replace')
+    lines = ran.stdout.splitlines()
+    if ran.returncode == 0 and not lines[-1].startswith('before the first start: '):
+        return [f'not verified as a clone that was never started: {lines[-1]}']
+    return lines if ran.returncode else []
+
+
 def not_cloned(case):
     """What must not come from the donor is not there: server uuid, binary logs, persisted variables."""
     unwanted = re.compile(r'(auto\.cnf|mysqld-auto\.cnf|binlog\.\d+|binlog\.index|.*\.pid|ibtmp1)$')
     return [f'{name} came with the clone' for name in sorted(os.listdir(case.datadir)) if unwanted.match(name)]
 
 
-CHECKS = [end_file, page_lsn, page_identity, innochecksum, not_cloned]
+CHECKS = [end_file, verify, page_lsn, page_identity, innochecksum, not_cloned]
