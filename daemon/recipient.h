@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
-/* Inside of a recipient job, shared by recipient.c and recipient_stream.c. */
+/* Inside of a recipient job, shared by recipient*.c. */
 #ifndef SC_DAEMON_RECIPIENT_H
 #define SC_DAEMON_RECIPIENT_H
 
@@ -50,6 +50,8 @@ struct recipient {
 
 /* Connect stream `stream` and say HELLO. */
 int recipient_connect(struct recipient *r, unsigned stream, struct sc_err *err);
+/* recipient_control.c: everything on stream 0 up to and including SEAL. */
+int recipient_receive_control(struct recipient *r, struct sc_err *err);
 /* Wake whatever uses the link; the job's lock is held. */
 void recipient_wake_link(struct link *link, bool read_only);
 /* Start the first data streams, later more if that helps, and join them all.
