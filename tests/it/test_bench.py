@@ -2,8 +2,10 @@
 """The benchmark runs, measures both plugins and counts right; what it measures is not judged here."""
 import json
 import os
+import pathlib
 import subprocess
 import sys
+import tempfile
 
 import pytest
 
@@ -53,15 +55,20 @@ def test_lost_cpu_is_an_error():
         meter.verify(0.5)
 
 
-def test_bench_runs(tmp_path):
+@pytest.fixture
+def open_dir():
+    """A directory that the servers' user may enter; pytest's own are closed to it, again and again."""
+    with tempfile.TemporaryDirectory(prefix='snapclone-bench-') as path:
+        os.chmod(path, 0o755)
+        yield pathlib.Path(path)
+
+
+def test_bench_runs(open_dir):
     """A small run of every case: both plugins are measured, nothing stays but the donor's data."""
     need_ours()
-    os.chmod(tmp_path, 0o755)
-    for parent in list(tmp_path.parents)[:2]:
-        os.chmod(parent, 0o755)
-    report = tmp_path / 'report.json'
+    report = open_dir / 'report.json'
     run = subprocess.run([os.path.join(TREE, 'scripts', 'bench-clone'), '--size', '16', '--pairs', '1', '--tables', '5',
-                          '--no-limits', '--warm', '--dir', str(tmp_path / 'b'), '--json', str(report)],
+                          '--no-limits', '--warm', '--dir', str(open_dir / 'b'), '--json', str(report)],
                          stdout=subprocess.PIPE, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL, check=False)
     assert run.returncode == 0, run.stdout.decode()
     result = json.loads(report.read_text())
@@ -71,5 +78,5 @@ def test_bench_runs(tmp_path):
         assert c['wall'] > 0 and c['cpu'] > 0 and c['bytes'] > 10**6
         assert (c['daemon_peak_mib'] > 0) == (c['plugin'] == 'ours')
     assert len(result['marks']) == 5
-    assert sorted(p.name.rpartition('-')[0][-5:] for p in (tmp_path / 'b').iterdir()) == ['-16-0', '2-0-5']
-    assert leftovers(str(tmp_path)) == []
+    assert sorted(p.name.rpartition('-')[0][-5:] for p in (open_dir / 'b').iterdir()) == ['-16-0', '2-0-5']
+    assert leftovers(str(open_dir)) == []
