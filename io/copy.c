@@ -2,7 +2,6 @@
 /* The copy of one stream; see copy.h. */
 #include "io/copy.h"
 
-#include "io/base/cleanup.h"
 #include "io/base/num.h"
 #include "io/cache.h"
 #include "io/copy_check.h"
@@ -32,7 +31,6 @@ static int open_for_read(void *arg, uint32_t index)
 {
 	const struct sc_copy *copy = arg;
 	const struct sc_file *file = &copy->list->files[index];
-
 	int fd = copy->image->open_file(copy->image, file->path,
 					file->kind == SC_FILE_PAGES);
 

@@ -3,11 +3,9 @@
  * engine_impl.h. The same for every engine. */
 #include "io/engine_impl.h"
 
-#include <errno.h>
+#include "io/direct.h"
 
-/* Offsets that O_DIRECT takes are multiples of a logical block: 4 KiB is the
- * largest in use. Source: open(2), statx(2) STATX_DIOALIGN. */
-#define LARGEST_BLOCK 4096
+#include <errno.h>
 
 void sc_io_begin(struct sc_io *io)
 {
@@ -31,7 +29,7 @@ static bool complete(struct sc_io *io, int64_t res)
 static bool ended_in_block(const struct sc_io *io, int64_t rc)
 {
 	return rc == -EINVAL && io->op == SC_IO_READ && io->done > 0 &&
-	       sc_io_off(io) % LARGEST_BLOCK;
+	       sc_io_off(io) % SC_DIRECT_MAX_ALIGN;
 }
 
 static bool failed(struct sc_io *io, int64_t rc)

@@ -5,14 +5,13 @@ The faults are made below the engine by the build with hooks (io/engine_hook.h);
 through every request of a clone.
 """
 import errno
-import os
 import shutil
 
 import pytest
 
-from helpers import OURS, instance, local, need_ours, nothing_left, only_ours, unharmed
+from helpers import OURS, instance, local, nothing_left, unharmed
 from sandbox import Sandbox
-from test_inplace_kill import HOOKS, World
+from test_inplace_kill import HOOKS, World, need_hooks
 
 READ, WRITE, FSYNC = 1, 2, 4  # 1 << enum sc_io_op
 FAILS, ENDS = 1, 2  # enum sc_fault_kind
@@ -37,10 +36,7 @@ FAULTS = [
 @pytest.fixture(scope='module')
 def world():
     """One donor and recipient for all tests: each leaves both as they were."""
-    need_ours()
-    only_ours()
-    if not os.path.exists(os.path.join(HOOKS, 'mysql_clone.so')):
-        pytest.skip(f'{HOOKS} is not built: make HOOKS=1')
+    need_hooks()
     with Sandbox(build=HOOKS) as box:
         yield World(box)
         assert box.leftovers() == []

@@ -12,10 +12,10 @@ import time
 
 import pytest
 
-from helpers import Background, copying, daemons, fast, need_ours, only_ours, slow, wait_for
+from helpers import Background, copying, daemons, fast, slow, wait_for
 from inplace import Unchanged, changed, in_place, is_clone, own_data, replace, replicate, state, status, tidy
 from sandbox import Sandbox
-from test_inplace_kill import HOOKS, World
+from test_inplace_kill import HOOKS, World, need_hooks
 
 WITHIN_S = 1
 CLONING = "SELECT COUNT(*) FROM information_schema.processlist WHERE info LIKE 'CLONE INSTANCE%'"
@@ -25,10 +25,7 @@ WAITS = "SELECT COUNT(*) FROM information_schema.processlist WHERE state = 'Wait
 @pytest.fixture(scope='module')
 def world():
     """A donor and a recipient with data of its own that is a running replica of the donor."""
-    need_ours()
-    only_ours()
-    if not os.path.exists(os.path.join(HOOKS, 'mysql_clone.so')):
-        pytest.skip(f'{HOOKS} is not built: make HOOKS=1')
+    need_hooks()
     with Sandbox(build=HOOKS) as box:
         w = World(box)
         w.donor.sql('SET sql_log_bin = 0', 'CREATE TABLE proof.ddl (i INT)', 'INSERT INTO proof.ddl VALUES (1)')

@@ -123,13 +123,18 @@ class World:
             is_clone(self.recipient, self.donor)
 
 
-@pytest.fixture(scope='module')
-def world():
-    """One for all tests: each leaves both servers running, with the data of one or the other."""
+def need_hooks():
+    """Skip the test when our build with hooks is not there."""
     need_ours()
     only_ours()
     if not os.path.exists(os.path.join(HOOKS, 'mysql_clone.so')):
         pytest.skip(f'{HOOKS} is not built: make HOOKS=1')
+
+
+@pytest.fixture(scope='module')
+def world():
+    """One for all tests: each leaves both servers running, with the data of one or the other."""
+    need_hooks()
     with Sandbox(build=HOOKS) as box:
         yield World(box)
         assert box.leftovers() == []
