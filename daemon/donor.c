@@ -120,8 +120,8 @@ static void donor_free(struct sc_job *job)
 	sc_redo_spool_free(d->spool);
 	sc_redo_follow_free(d->follow);
 	sc_filelist_free(&d->list);
-	if (d->image)
-		d->image->close(d->image);
+	sc_dblwr_free(d->dblwr);
+	donor_close_image(d);
 	for (int i = 0; i < SC_DONOR_FDS_LOCAL; i++) {
 		if (d->fds[i] >= 0)
 			close(d->fds[i]);
@@ -146,7 +146,7 @@ static const struct sc_job_ops donor_ops = {
 };
 
 struct sc_job *sc_donor_new(struct sc_session *session, struct sc_ctl_msg *msg,
-			    uint16_t data_port, struct sc_err *err)
+			    const struct sc_config *config, struct sc_err *err)
 {
 	struct donor *d = calloc(1, sizeof(*d));
 	struct sc_dec dec = sc_ctl_body(msg);
@@ -182,7 +182,7 @@ struct sc_job *sc_donor_new(struct sc_session *session, struct sc_ctl_msg *msg,
 		if (i < want)
 			msg->fds[i] = -1;
 	}
-	d->data_port = data_port;
+	d->config = config;
 	pthread_mutex_init(&d->lock, NULL);
 	pthread_condattr_init(&attr);
 	pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);

@@ -16,12 +16,15 @@
 struct donor {
 	struct sc_job job;
 	struct sc_ctl_donor_start start;
-	uint16_t data_port;
+	const struct sc_config *config;
 	int fds[SC_DONOR_FDS_LOCAL]; /* by SC_DONOR_FD_*, -1 = none */
 
 	struct sc_image *image;
+	struct sc_image *running; /* the files as they are now; may be image */
+	struct sc_dblwr *dblwr;	  /* of an atomic image */
 	struct sc_filelist list;
-	struct sc_redo_checkpoint checkpoint;
+	struct sc_redo_checkpoint followed_from; /* where the follower began */
+	struct sc_redo_checkpoint checkpoint;	 /* C */
 	struct sc_redo_follow *follow;
 	struct sc_keys keys;
 	struct sc_redo_keyscan keyscan; /* the follower's */
@@ -44,6 +47,19 @@ struct donor {
 	struct sc_seal seal;
 	unsigned streams_ended; /* local */
 };
+
+/*
+ * donor_image.c: make the image; C and, of an atomic one, its doublewrite files
+ * are known then. The follower runs.
+ */
+int donor_open_image(struct donor *d, struct sc_err *err);
+/* S: read the redo of an atomic image to its end; nothing of others. */
+int donor_find_image_end(struct donor *d, struct sc_err *err);
+/* All streams have ended: the last check, and give the image back. What is
+ * copied from here on comes from the running files. */
+int donor_drop_image(struct donor *d, struct sc_err *err);
+/* Whatever is left of it. */
+void donor_close_image(struct donor *d);
 
 /* donor_redo.c: the threads that read the redo and pass it on. */
 int donor_start_follower(struct donor *d, struct sc_err *err);

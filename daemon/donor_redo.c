@@ -41,10 +41,10 @@ static int tell_followed(struct donor *d, uint64_t *last_ms, bool now,
 	if (!now && ms - *last_ms < FOLLOWED_EVERY_MS)
 		return 0;
 	*last_ms = ms;
-	/* Reading begins at C's block; the consumer stands at C and takes no
-	 * LSN below. */
+	/* Reading begins at the checkpoint's block; the consumer stands at the
+	 * checkpoint and takes no LSN below. */
 	sc_enc_u64(&enc,
-		   SC_MAX(sc_redo_follow_lsn(d->follow), d->checkpoint.lsn));
+		   SC_MAX(sc_redo_follow_lsn(d->follow), d->followed_from.lsn));
 	return sc_session_send(d->job.session, SC_CTL_FOLLOWED, &enc, err);
 }
 
@@ -146,10 +146,10 @@ int donor_start_follower(struct donor *d, struct sc_err *err)
 	struct sc_redo_spool *spool;
 	int rc;
 
-	if (sc_redo_newest_checkpoint(d->fds[SC_DONOR_FD_REDO], &d->checkpoint,
-				      err) < 0)
+	if (sc_redo_newest_checkpoint(d->fds[SC_DONOR_FD_REDO],
+				      &d->followed_from, err) < 0)
 		return -1;
-	if (sc_redo_follow_open(d->fds[SC_DONOR_FD_REDO], d->checkpoint.lsn,
+	if (sc_redo_follow_open(d->fds[SC_DONOR_FD_REDO], d->followed_from.lsn,
 				&d->follow, err) < 0 ||
 	    sc_redo_spool_new(d->fds[SC_DONOR_FD_SPOOL], SPOOL_LIMIT, &spool,
 			      err) < 0)
@@ -157,7 +157,7 @@ int donor_start_follower(struct donor *d, struct sc_err *err)
 	sc_redo_follow_set_key(d->follow, donor_redo_key, d);
 	/* A log that has a key uses it sooner or later: ask before the
 	 * recipient begins. */
-	if (d->checkpoint.encrypted) {
+	if (d->followed_from.encrypted) {
 		struct sc_space_key key;
 
 		rc = donor_redo_key(d, &key, err);
@@ -168,7 +168,8 @@ int donor_start_follower(struct donor *d, struct sc_err *err)
 	pthread_mutex_lock(&d->lock);
 	d->spool = spool;
 	pthread_mutex_unlock(&d->lock);
-	sc_debug("following redo from checkpoint %" PRIu64, d->checkpoint.lsn);
+	sc_debug("following redo from checkpoint %" PRIu64,
+		 d->followed_from.lsn);
 	rc = pthread_create(&d->follower, NULL, follower_main, d);
 	if (rc)
 		return sc_err_sys(err, SC_ER_INTERNAL_ERROR, rc,
@@ -182,6 +183,20 @@ void donor_join_follower(struct donor *d)
 	if (d->following)
 		pthread_join(d->follower, NULL);
 	d->following = false;
+}
+
+/* Hand on what lies at C's block or behind it: the follower began before an
+ * atomic image was made, whose checkpoint may be newer. */
+static int pass_on(struct donor *d, uint64_t lsn, const char *data, size_t n,
+		   struct sc_err *err)
+{
+	uint64_t begin = sc_align_down(d->checkpoint.lsn, SC_REDO_BLOCK);
+	size_t skip = lsn < begin ? SC_MIN(n, begin - lsn) : 0;
+
+	if (n && skip == n)
+		return 0;
+	return d->sink->ops->redo(d->sink, lsn + skip, data + skip, n - skip,
+				  err);
 }
 
 static int send_redo(struct donor *d, struct sc_err *err)
@@ -200,7 +215,7 @@ static int send_redo(struct donor *d, struct sc_err *err)
 			return -1;
 		if (n == 0 && ended)
 			return 0;
-		if (d->sink->ops->redo(d->sink, lsn, buf, (size_t)n, err) < 0)
+		if (pass_on(d, lsn, buf, (size_t)n, err) < 0)
 			return -1;
 		total += (uint64_t)n;
 		sc_job_redo(&d->job, total);

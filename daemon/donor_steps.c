@@ -49,15 +49,6 @@ static int run_stream(struct sc_job *job, unsigned stream, struct sc_err *err)
 	return rc;
 }
 
-static int step_image(struct donor *d, struct sc_err *err)
-{
-	if (sc_provider_live.open(d->fds[SC_DONOR_FD_DATADIR], &d->image, err) <
-	    0)
-		return -1;
-	d->image->buffered = d->start.buffered;
-	return 0;
-}
-
 static int step_list(struct donor *d, struct sc_err *err)
 {
 	d->list.keys = &d->keys.source;
@@ -90,7 +81,7 @@ static int open_remote(struct donor *d, uint16_t *ret_port, struct sc_err *err)
 	struct sc_data_server_params params = {
 		.job = &d->job,
 		.address = d->start.bind_address,
-		.port = d->data_port,
+		.port = d->config->data_port,
 		.tls = d->start.tls,
 		.bytes = d->list.bytes,
 		.streams = d->start.streams,
@@ -133,6 +124,7 @@ static int step_sink(struct donor *d, struct sc_err *err)
 			SC_SLOTS_PER_JOB);
 	d->copy.keys = &d->keys.source;
 	d->copy.image = d->image;
+	d->copy.dblwr = d->dblwr;
 	if (d->start.local ? open_local(d, err) < 0
 			   : open_remote(d, &ready.port, err) < 0)
 		return -1;
@@ -251,10 +243,13 @@ static int stopped(struct donor *d, struct sc_err *err)
 
 static int step_copy(struct donor *d, struct sc_err *err)
 {
-	int rc = d->start.local ? copy_local(d, err)
-				: sc_data_server_await_streams(d->server, err);
+	int rc = donor_find_image_end(d, err);
 
-	if (rc < 0 || stopped(d, err) < 0)
+	if (rc == 0)
+		rc = d->start.local
+			     ? copy_local(d, err)
+			     : sc_data_server_await_streams(d->server, err);
+	if (rc < 0 || stopped(d, err) < 0 || donor_drop_image(d, err) < 0)
 		return -1;
 	sc_info("copied %zu files, %" PRIu64 " MiB; %" PRIu64
 		" pages checked, %" PRIu64 " read again, %" PRIu64
@@ -291,7 +286,7 @@ static int take_sizes(struct donor *d, struct sc_err *err)
 	for (size_t i = 0; i < d->list.n; i++) {
 		const struct sc_file *file = &d->list.files[i];
 		CLEANUP_CLOSE int fd =
-			d->image->open_file(d->image, file->path, false);
+			d->running->open_file(d->running, file->path, false);
 		struct stat st;
 
 		if (fd < 0 || fstat(fd, &st) < 0)
@@ -312,6 +307,8 @@ static int step_seal(struct donor *d, struct sc_err *err)
 	       sizeof(d->seal.donor_uuid));
 	snprintf(d->seal.provider, sizeof(d->seal.provider), "%s",
 		 d->image->provider);
+	d->seal.swap_us = d->image->swap_us;
+	d->seal.undo_us = d->image->undo_us;
 	donor_set_end(d, d->seal.mark.end_lsn);
 	donor_join_follower(d);
 	if (stopped(d, err) < 0 || donor_seal_redo_key(d, err) < 0 ||
@@ -340,10 +337,14 @@ static const struct {
 	const char *name;
 	int (*run)(struct donor *d, struct sc_err *err);
 } steps[] = {
-	{ "open image", step_image }, { "follow redo", donor_start_follower },
-	{ "list files", step_list },  { "open sink", step_sink },
-	{ "begin", step_begin },      { "copy", step_copy },
-	{ "seal", step_seal },	      { "finish", step_finish },
+	{ "follow redo", donor_start_follower },
+	{ "open image", donor_open_image },
+	{ "list files", step_list },
+	{ "open sink", step_sink },
+	{ "begin", step_begin },
+	{ "copy", step_copy },
+	{ "seal", step_seal },
+	{ "finish", step_finish },
 };
 
 int donor_run_steps(struct donor *d, struct sc_err *err)

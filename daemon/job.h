@@ -13,6 +13,7 @@
 #include <stdatomic.h>
 #include <stdbool.h>
 
+struct sc_config;
 struct sc_job;
 struct sc_session;
 
@@ -89,10 +90,11 @@ void sc_job_status(struct sc_job *job, struct sc_ctl_job_status *ret);
 
 /*
  * Makers of the two kinds of jobs, from a START message, whose descriptors
- * they take. NULL with err when the message is malformed.
+ * they take. config: borrowed while the job lives. NULL with err when the
+ * message is malformed.
  */
 struct sc_job *sc_donor_new(struct sc_session *session, struct sc_ctl_msg *msg,
-			    uint16_t data_port, struct sc_err *err);
+			    const struct sc_config *config, struct sc_err *err);
 struct sc_job *sc_recipient_new(struct sc_session *session,
 				struct sc_ctl_msg *msg, struct sc_err *err);
 

@@ -1,20 +1,77 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
-/* Providers: how an image of the donor's data directory is made. */
+/*
+ * Providers: how an image of the donor's data directory is made. Each has a
+ * file of its own, daemon/provider_*.c; daemon/provider.c chooses.
+ */
 #ifndef SC_DAEMON_PROVIDER_H
 #define SC_DAEMON_PROVIDER_H
 
+#include "daemon/config.h"
+#include "io/base/ctl.h"
 #include "io/base/err.h"
 #include "io/image.h"
 
-struct sc_provider {
-	const char *name;
-	/* datadir: the donor's, borrowed while the image lives. Free the image
-	 * by its close(). Returns 0 or -1. */
-	int (*open)(int datadir, struct sc_image **ret, struct sc_err *err);
+/* What an image is wanted of. All of it borrowed while the image lives. */
+struct sc_image_request {
+	const struct sc_config *config;
+	int datadir; /* of the running server */
+	int redo;    /* its #innodb_redo */
+	/* innodb_doublewrite_dir: relative to the data directory when it lies
+	 * below it ("" = that itself), else absolute. */
+	const char *doublewrite_dir;
+	uint8_t job_id[SC_JOB_ID_SIZE];
+	bool buffered; /* as struct sc_image */
+	/* The image had to be given up: the job fails with *why. Any thread,
+	 * any number of times, until close() has returned. */
+	void (*give_up)(void *ctx, const struct sc_err *why);
+	void *ctx;
 };
 
-/* Reads the running files; a page that is being written is read again. Needs
- * that DDL is held off while it copies. Any file system, no privilege. */
+/* Room for what probe() says. */
+#define SC_WHY_SIZE 256
+
+struct sc_provider {
+	const char *name; /* lower case */
+	/*
+	 * Can it make an image of that? why: SC_WHY_SIZE bytes, the reason for
+	 * either answer, as the end of a sentence ("the data directory is not
+	 * on btrfs"). Changes nothing; blocks; any thread. give_up may be NULL.
+	 */
+	bool (*probe)(const struct sc_image_request *request, char *why);
+	/* Make it. 0 with *ret to be freed by its close(), or -1 with nothing
+	 * left. Blocks; one thread. */
+	int (*open)(const struct sc_image_request *request,
+		    struct sc_image **ret, struct sc_err *err);
+	/*
+	 * Remove what daemons that died have left; what belongs to one that
+	 * lives stays. Called at the start of a daemon and by `snapclone
+	 * cleanup`. Returns the number of images removed, or -1 with the first
+	 * failure after trying the rest. NULL: nothing can be left.
+	 */
+	int (*reap)(const struct sc_config *config, struct sc_err *err);
+};
+
+/* Reads the running files; a page that is being written is read again. Any
+ * file system, no privilege. */
 extern const struct sc_provider sc_provider_live;
+
+/* The providers by rank, best first, NULL at the end. The last one can always.
+ */
+extern const struct sc_provider *const sc_providers[];
+
+/*
+ * Make an image with the provider that fits: the best whose probe says yes and
+ * whose open succeeds, or the one asked for. wanted: a value of clone_provider;
+ * anything but SC_PROVIDER_AUTO makes the refusal of that provider the error.
+ * The choice and the reasons against better ones are logged. 0 with *ret to be
+ * freed by its close(), or -1. Blocks; one thread.
+ */
+int sc_provider_open(const struct sc_image_request *request,
+		     enum sc_provider_choice wanted, struct sc_image **ret,
+		     struct sc_err *err);
+
+/* Reap for every provider; each removal and each failure is logged. Returns
+ * the number of images removed, or -1 with the first failure. */
+int sc_provider_reap(const struct sc_config *config, struct sc_err *err);
 
 #endif

@@ -11,6 +11,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -55,7 +56,16 @@ static void live_close(struct sc_image *image)
 	free(live);
 }
 
-static int live_open(int datadir, struct sc_image **ret, struct sc_err *err)
+static bool live_probe(const struct sc_image_request *request, char *why)
+{
+	(void)request;
+	snprintf(why, SC_WHY_SIZE,
+		 "the running files are read, which any file system can");
+	return true;
+}
+
+static int live_open(const struct sc_image_request *request,
+		     struct sc_image **ret, struct sc_err *err)
 {
 	struct image_live *live = calloc(1, sizeof(*live));
 
@@ -64,11 +74,14 @@ static int live_open(int datadir, struct sc_image **ret, struct sc_err *err)
 	live->base = (struct sc_image){ .open_file = live_open_file,
 					.close = live_close,
 					.provider = "live",
-					.root = datadir };
-	live->kept = sc_open_beneath(datadir, KEPT_FILE, O_RDONLY, 0);
+					.root = request->datadir,
+					.redo = -1,
+					.buffered = request->buffered };
+	live->kept = sc_open_beneath(request->datadir, KEPT_FILE, O_RDONLY, 0);
 	*ret = &live->base;
 	return 0;
 }
 
 const struct sc_provider sc_provider_live = { .name = "live",
+					      .probe = live_probe,
 					      .open = live_open };

@@ -201,7 +201,7 @@ int sc_serve(const struct sc_config *config)
 {
 	struct server server = { .config = config, .may_start = true };
 
-	sc_registry_init(&server.registry, config->max_jobs, config->data_port);
+	sc_registry_init(&server.registry, config);
 	server.signals = take_signals();
 	server.listener = listen_service(config->socket);
 	if (server.listener < 0) {
@@ -255,7 +255,7 @@ int sc_serve_embedded(const struct sc_config *config)
 	pthread_t thread;
 
 	server.config = config;
-	sc_registry_init(&server.registry, config->max_jobs, config->data_port);
+	sc_registry_init(&server.registry, config);
 	server.signals = take_signals();
 	server.listener = listen_abstract();
 	if (server.listener < 0)

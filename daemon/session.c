@@ -29,11 +29,10 @@ struct sc_session {
 	pthread_mutex_t send_lock;
 };
 
-void sc_registry_init(struct sc_registry *registry, unsigned max_jobs,
-		      uint16_t data_port)
+void sc_registry_init(struct sc_registry *registry,
+		      const struct sc_config *config)
 {
-	*registry = (struct sc_registry){ .max_jobs = max_jobs,
-					  .data_port = data_port };
+	*registry = (struct sc_registry){ .config = config };
 	pthread_mutex_init(&registry->lock, NULL);
 }
 
@@ -41,7 +40,7 @@ static int registry_add(struct sc_registry *r, struct sc_job *job,
 			struct sc_err *err)
 {
 	SC_LOCK_SCOPE(&r->lock);
-	if (r->n_jobs >= r->max_jobs)
+	if (r->n_jobs >= r->config->max_jobs)
 		return sc_err_set(
 			err, SC_ER_INTERNAL_ERROR,
 			"snapcloned runs %u jobs already (option max_jobs)",
@@ -120,7 +119,7 @@ static int start_job(struct sc_session *s, struct sc_ctl_msg *msg,
 		return sc_err_set(err, SC_ER_CLONE_PROTOCOL,
 				  "this connection cannot begin a job");
 	job = msg->type == SC_CTL_DONOR_START
-		      ? sc_donor_new(s, msg, s->registry->data_port, err)
+		      ? sc_donor_new(s, msg, s->registry->config, err)
 		      : sc_recipient_new(s, msg, err);
 	if (!job)
 		return -1;

@@ -7,19 +7,21 @@
 #ifndef SC_DAEMON_SESSION_H
 #define SC_DAEMON_SESSION_H
 
+#include "daemon/config.h"
 #include "daemon/job.h"
 
 struct sc_registry {
 	pthread_mutex_t lock;
 	struct sc_job *jobs;
-	unsigned n_jobs, max_jobs;
-	uint16_t data_port;   /* 0 = any free one */
+	unsigned n_jobs;
+	const struct sc_config *config;
 	atomic_bool shutdown; /* sessions end soon */
 	bool log_to_peer;     /* embedded: the log goes to the plugin */
 };
 
-void sc_registry_init(struct sc_registry *registry, unsigned max_jobs,
-		      uint16_t data_port);
+/* config: borrowed while the registry is used. */
+void sc_registry_init(struct sc_registry *registry,
+		      const struct sc_config *config);
 
 /*
  * Serve a connection until it ends, the daemon shuts down or the peer breaks

@@ -94,6 +94,12 @@ static int check_and_hash(struct stream *st, struct sc_slot *slot,
 	return 0;
 }
 
+/* Nothing that was read from a lost image counts. */
+static int check_image(struct sc_image *image, struct sc_err *err)
+{
+	return image->check ? image->check(image, err) : 0;
+}
+
 static int check_read(struct stream *st, struct sc_slot *slot,
 		      struct sc_err *err)
 {
@@ -109,7 +115,9 @@ static int check_read(struct stream *st, struct sc_slot *slot,
 			"%s was truncated while it was copied: %" PRId64
 			" bytes at %" PRIu64 ", expected %u",
 			file->path, slot->io.res, chunk->off, chunk->len);
-	return check_and_hash(st, slot, err);
+	return check_and_hash(st, slot, err) < 0
+		       ? -1
+		       : check_image(st->copy->image, err);
 }
 
 static int complete_write(struct stream *st, struct sc_slot *slot,

@@ -23,7 +23,7 @@
 
 #define SC_FRAME_MAGIC 0x46444353u /* "SCDF" */
 #define SC_FRAME_HEADER_SIZE 24
-#define SC_FRAME_VERSION 3
+#define SC_FRAME_VERSION 4
 /* SEAL: the body of its control message and a size per file. */
 #define SC_FRAME_MAX_BODY (SC_CTL_MAX_BODY + 8 * SC_MAX_FILES + 1024)
 #define SC_FRAME_MAX_DATA SC_CHUNK_SIZE
@@ -123,7 +123,9 @@ struct sc_seal {
 	struct sc_ctl_seal mark;
 	char donor_uuid[SC_UUID_LEN + 1];
 	char provider[16];  /* that made the image: "live" */
-	uint64_t image_lsn; /* S, 0: there is no image */
+	uint64_t image_lsn; /* S, 0: the image is not of one moment */
+	uint64_t swap_us;   /* as struct sc_image */
+	uint64_t undo_us;
 	/* Of the donor's redo log at the seal, zero when it has none: its key,
 	 * wrapped in a master key. */
 	uint8_t redo_encryption[SC_REDO_ENCRYPTION_SIZE];

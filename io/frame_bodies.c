@@ -122,6 +122,8 @@ void sc_frame_put_seal(struct sc_enc *enc, const struct sc_seal *m)
 	sc_enc_str(enc, m->donor_uuid);
 	sc_enc_str(enc, m->provider);
 	sc_enc_u64(enc, m->image_lsn);
+	sc_enc_u64(enc, m->swap_us);
+	sc_enc_u64(enc, m->undo_us);
 	sc_enc_raw(enc, m->redo_encryption, sizeof(m->redo_encryption));
 	sc_enc_u32(enc, (uint32_t)m->n_sizes);
 	for (size_t i = 0; i < m->n_sizes; i++)
@@ -137,6 +139,8 @@ int sc_frame_get_seal(struct sc_dec *dec, struct sc_seal *ret)
 	sc_dec_str(dec, ret->donor_uuid, sizeof(ret->donor_uuid));
 	sc_dec_str(dec, ret->provider, sizeof(ret->provider));
 	ret->image_lsn = sc_dec_u64(dec);
+	ret->swap_us = sc_dec_u64(dec);
+	ret->undo_us = sc_dec_u64(dec);
 	sc_dec_raw(dec, ret->redo_encryption, sizeof(ret->redo_encryption));
 	n = sc_dec_u32(dec);
 	if (dec->failed || n > dec->left / sizeof(uint64_t))

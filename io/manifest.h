@@ -21,7 +21,7 @@
 /* The head. Texts: borrowed when written, owned when read; NULL is "". */
 struct sc_manifest_head {
 	uint64_t checkpoint_lsn; /* C */
-	uint64_t image_lsn;	 /* S, 0: no image */
+	uint64_t image_lsn;	 /* S, 0: no image of one moment */
 	uint64_t end_lsn;	 /* E */
 	uint64_t seal_begin_us;	 /* wall clock */
 	uint64_t binlog_position;
@@ -30,6 +30,8 @@ struct sc_manifest_head {
 	uint64_t copy_ms;    /* then until the last chunk */
 	uint64_t redo_ms;    /* then until E was reached */
 	uint64_t seal_ms;    /* then until everything was durable */
+	uint64_t swap_us;    /* a donor's write waited at most, for the image */
+	uint64_t undo_us;    /* the same while it was given back */
 	uint64_t streams;    /* that carried chunks */
 	uint64_t redo_bytes; /* delta */
 	uint64_t wire_bytes; /* received; 0 of a local clone */

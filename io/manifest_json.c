@@ -42,7 +42,8 @@ static const struct {
 	FIELD(create_ms, NUMBER),      FIELD(copy_ms, NUMBER),
 	FIELD(redo_ms, NUMBER),	       FIELD(seal_ms, NUMBER),
 	FIELD(streams, NUMBER),	       FIELD(redo_bytes, NUMBER),
-	FIELD(wire_bytes, NUMBER),
+	FIELD(wire_bytes, NUMBER),     FIELD(swap_us, NUMBER),
+	FIELD(undo_us, NUMBER),
 };
 
 /* ---- hex ----------------------------------------------------------------- */

@@ -84,6 +84,7 @@ _Static_assert(sizeof(struct st_clone_desc) == 32, "Mysql_clone");
 #define ST_VAR_BOOL 0x1
 #define ST_VAR_INT 0x2
 #define ST_VAR_STR 0x5
+#define ST_VAR_ENUM 0x6
 #define ST_VAR_UNSIGNED 0x80
 #define ST_VAR_READONLY 0x200
 #define ST_VAR_NOCMDARG 0x1000
@@ -130,7 +131,24 @@ struct st_var_uint {
 	unsigned def, min, max, block;
 };
 
+/* TYPELIB: the names of an enumeration. */
+struct st_typelib {
+	size_t count;
+	const char *name;
+	const char **type_names; /* and NULL */
+	unsigned *type_lengths;	 /* and 0 */
+};
+
+struct st_var_enum {
+	struct st_var head;
+	unsigned long *value; /* index of a name */
+	unsigned long def;
+	struct st_typelib *typelib;
+};
+
 _Static_assert(sizeof(struct st_var) == 40, "SYS_VAR");
+_Static_assert(sizeof(struct st_typelib) == 32, "TYPELIB");
+_Static_assert(sizeof(struct st_var_enum) == 64, "SYS_VAR enum");
 _Static_assert(sizeof(struct st_var_bool) == 56, "SYS_VAR bool");
 _Static_assert(sizeof(struct st_var_str) == 56, "SYS_VAR str");
 _Static_assert(sizeof(struct st_var_uint) == 64, "SYS_VAR uint");

@@ -27,7 +27,8 @@ struct sc_donor_server {
 	bool buffered; /* data files in the page cache */
 	char uuid[SC_UUID_LEN + 1];
 	char data_file_path[1024];
-	char redo_dir[1024]; /* the directory #innodb_redo itself */
+	char redo_dir[1024];	    /* the directory #innodb_redo itself */
+	char doublewrite_dir[1024]; /* as struct sc_ctl_donor_start */
 	char spool_dir[1024];
 };
 

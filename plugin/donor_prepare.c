@@ -95,6 +95,35 @@ static void copy_text(char *dst, size_t cap, const char *src)
 	snprintf(dst, cap, "%s", src ? src : "");
 }
 
+/*
+ * innodb_doublewrite_dir as the server reads it: empty is the data directory,
+ * and a relative one gets a '#' unless it begins with '#' or '.'. Source:
+ * innodb_init_params() in ha_innodb.cc. One below the data directory is told
+ * relative to it.
+ */
+static void find_doublewrite(struct sc_donor_server *server, const char *value)
+{
+	const char *dir = value ? value : "";
+	bool plain = *dir && !strchr("#./", *dir);
+	CLEANUP_FREE char *datadir = realpath(".", NULL);
+	CLEANUP_FREE char *path = NULL;
+	size_t len = datadir ? strlen(datadir) : 0;
+	char name[1024];
+
+	snprintf(name, sizeof(name), "%s%.1000s", plain ? "#" : "", dir);
+	path = realpath(*name ? name : ".", NULL);
+	if (path && datadir && !strcmp(path, datadir))
+		copy_text(server->doublewrite_dir,
+			  sizeof(server->doublewrite_dir), "");
+	else if (path && datadir && !strncmp(path, datadir, len) &&
+		 path[len] == '/')
+		copy_text(server->doublewrite_dir,
+			  sizeof(server->doublewrite_dir), path + len + 1);
+	else
+		copy_text(server->doublewrite_dir,
+			  sizeof(server->doublewrite_dir), path ? path : name);
+}
+
 static int read_server(struct sc_donor *d, struct sc_sql *sql,
 		       struct sc_err *err)
 {
@@ -104,7 +133,7 @@ static int read_server(struct sc_donor *d, struct sc_sql *sql,
 
 	if (sc_sql_query(
 		    sql, &rows,
-		    "SELECT @@GLOBAL.innodb_page_size, @@GLOBAL.server_uuid, @@GLOBAL.innodb_data_file_path, @@GLOBAL.innodb_log_group_home_dir, COALESCE(NULLIF(@@GLOBAL.innodb_tmpdir, ''), SUBSTRING_INDEX(@@GLOBAL.tmpdir, ':', 1)), @@GLOBAL.innodb_flush_method",
+		    "SELECT @@GLOBAL.innodb_page_size, @@GLOBAL.server_uuid, @@GLOBAL.innodb_data_file_path, @@GLOBAL.innodb_log_group_home_dir, COALESCE(NULLIF(@@GLOBAL.innodb_tmpdir, ''), SUBSTRING_INDEX(@@GLOBAL.tmpdir, ':', 1)), @@GLOBAL.innodb_flush_method, @@GLOBAL.innodb_doublewrite_dir",
 		    err) < 0)
 		return -1;
 	page_size = sc_rows_get(&rows, 0, 0);
@@ -121,6 +150,7 @@ static int read_server(struct sc_donor *d, struct sc_sql *sql,
 		!flush_method || strncmp(flush_method, "O_DIRECT", 8) != 0;
 	copy_text(server->spool_dir, sizeof(server->spool_dir),
 		  sc_rows_get(&rows, 0, 4));
+	find_doublewrite(server, sc_rows_get(&rows, 0, 6));
 	return 0;
 }
 
@@ -183,6 +213,7 @@ static void fill_start(const struct sc_donor *d, struct sc_ctl_donor_start *m)
 	m->local = request->local;
 	m->compress = request->compress;
 	m->buffered = d->server.buffered;
+	m->provider = (uint8_t)sc_settings.provider;
 	m->streams = request->streams;
 	m->autotune = sc_settings.autotune_concurrency;
 	m->buffer_size = sc_settings.buffer_size;
@@ -195,6 +226,8 @@ static void fill_start(const struct sc_donor *d, struct sc_ctl_donor_start *m)
 	copy_text(m->donor_uuid, sizeof(m->donor_uuid), d->server.uuid);
 	copy_text(m->data_file_path, sizeof(m->data_file_path),
 		  d->server.data_file_path);
+	copy_text(m->doublewrite_dir, sizeof(m->doublewrite_dir),
+		  d->server.doublewrite_dir);
 	copy_text(m->target_name, sizeof(m->target_name), request->target_name);
 }
 

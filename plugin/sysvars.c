@@ -5,6 +5,8 @@
  */
 #include "plugin/sysvars.h"
 
+#include "io/base/ctl.h"
+#include "io/base/num.h"
 #include "plugin/raise.h"
 #include "plugin/services.h"
 
@@ -83,6 +85,24 @@ VAR_BOOL(
 	drop_data_first,
 	"If CLONE INSTANCE without DATA DIRECTORY drops the recipient's data before it copies, instead of keeping it until the clone is complete",
 	false);
+
+static const char *provider_names[] = { "AUTO",	   "DM",   "BTRFS",
+					"REFLINK", "LIVE", NULL };
+static unsigned provider_lengths[] = { 4, 2, 5, 7, 4, 0 };
+_Static_assert(SC_ARRAY_SIZE(provider_names) == SC_PROVIDER_COUNT + 1,
+	       "enum sc_provider_choice");
+static struct st_typelib provider_typelib = { SC_PROVIDER_COUNT, "provider",
+					      provider_names,
+					      provider_lengths };
+static struct st_var_enum var_provider = {
+	{ ST_VAR_ENUM | ST_VAR_RQCMDARG, "provider",
+	  "How a donor makes the image that is cloned; AUTO: what the data directory stands on decides",
+	  NULL, NULL },
+	&sc_settings.provider,
+	SC_PROVIDER_AUTO,
+	&provider_typelib
+};
+
 VAR_STR(daemon_socket, FIXED_STR,
 	"Unix socket of the snapcloned service, or AUTO: the service if it runs, else a daemon of our own",
 	NULL, sc_settings.daemon_socket, (char *)SC_DAEMON_SOCKET_AUTO);
@@ -106,6 +126,7 @@ struct st_var *sc_system_variables[] = {
 	&var_donor_timeout_after_network_failure.head,
 	&var_delay_after_data_drop.head,
 	&var_drop_data_first.head,
+	&var_provider.head,
 	&var_daemon_socket.head,
 	&var_daemon_path.head,
 	NULL,

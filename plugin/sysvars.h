@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
  * System variables clone_*: the stock plugin's 14 with the same types,
- * defaults and ranges, and two that say where the daemon is. The latter are
- * read-only and not persistable: who may SET variables must not be able to
- * make mysqld run a program.
+ * defaults and ranges, clone_drop_data_first, clone_provider, and two that say
+ * where the daemon is. The latter are read-only and not persistable: who may
+ * SET variables must not be able to make mysqld run a program.
  */
 #ifndef SC_PLUGIN_SYSVARS_H
 #define SC_PLUGIN_SYSVARS_H
@@ -30,8 +30,9 @@ struct sc_settings {
 	bool enable_compression;
 	bool autotune_concurrency;
 	bool drop_data_first;
-	char *daemon_socket; /* fixed after start-up */
-	char *daemon_path;   /* fixed after start-up */
+	unsigned long provider; /* enum sc_provider_choice */
+	char *daemon_socket;	/* fixed after start-up */
+	char *daemon_path;	/* fixed after start-up */
 };
 
 extern struct sc_settings sc_settings;

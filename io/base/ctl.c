@@ -28,6 +28,15 @@ const char *sc_state_name(unsigned state)
 	return state < SC_STATE_COUNT ? names[state] : NULL;
 }
 
+const char *sc_provider_choice_name(unsigned choice)
+{
+	static const char *const names[SC_PROVIDER_COUNT] = {
+		"AUTO", "DM", "BTRFS", "REFLINK", "LIVE"
+	};
+
+	return choice < SC_PROVIDER_COUNT ? names[choice] : NULL;
+}
+
 void sc_ctl_put_hello(struct sc_enc *enc, const struct sc_ctl_hello *m)
 {
 	sc_enc_u32(enc, m->version);
@@ -51,6 +60,7 @@ void sc_ctl_put_donor_start(struct sc_enc *enc,
 	sc_enc_u8(enc, m->autotune);
 	sc_enc_u8(enc, m->compress);
 	sc_enc_u8(enc, m->buffered);
+	sc_enc_u8(enc, m->provider);
 	sc_enc_u32(enc, m->streams);
 	sc_enc_u32(enc, m->buffer_size);
 	sc_enc_u32(enc, m->data_bandwidth);
@@ -60,6 +70,7 @@ void sc_ctl_put_donor_start(struct sc_enc *enc,
 	sc_enc_str(enc, m->peer);
 	sc_enc_str(enc, m->donor_uuid);
 	sc_enc_str(enc, m->data_file_path);
+	sc_enc_str(enc, m->doublewrite_dir);
 	sc_enc_str(enc, m->target_name);
 }
 
@@ -101,6 +112,7 @@ int sc_ctl_get_donor_start(struct sc_dec *dec, struct sc_ctl_donor_start *ret)
 		flags_ok &= v <= 1;
 		*flags[i] = v == 1;
 	}
+	ret->provider = sc_dec_u8(dec);
 	ret->streams = sc_dec_u32(dec);
 	ret->buffer_size = sc_dec_u32(dec);
 	ret->data_bandwidth = sc_dec_u32(dec);
@@ -110,9 +122,11 @@ int sc_ctl_get_donor_start(struct sc_dec *dec, struct sc_ctl_donor_start *ret)
 	sc_dec_str(dec, ret->peer, sizeof(ret->peer));
 	sc_dec_str(dec, ret->donor_uuid, sizeof(ret->donor_uuid));
 	sc_dec_str(dec, ret->data_file_path, sizeof(ret->data_file_path));
+	sc_dec_str(dec, ret->doublewrite_dir, sizeof(ret->doublewrite_dir));
 	sc_dec_str(dec, ret->target_name, sizeof(ret->target_name));
-	if (!flags_ok || !streams_ok(ret->streams) ||
-	    !buffer_ok(ret->buffer_size) || !page_size_ok(ret->page_size) ||
+	if (!flags_ok || ret->provider >= SC_PROVIDER_COUNT ||
+	    !streams_ok(ret->streams) || !buffer_ok(ret->buffer_size) ||
+	    !page_size_ok(ret->page_size) ||
 	    (ret->local && !name_ok(ret->target_name)))
 		return -1;
 	return sc_dec_end(dec);

@@ -22,7 +22,7 @@
 #include <stdint.h>
 
 #define SC_VERSION "0.1.0"
-#define SC_CTL_VERSION 4
+#define SC_CTL_VERSION 5
 #define SC_CTL_MAGIC 0x4c544353u /* "SCTL" */
 #define SC_CTL_HEADER_SIZE 12
 #define SC_CTL_MAX_FDS 8
@@ -105,6 +105,19 @@ enum sc_state {
 const char *sc_stage_name(unsigned stage);
 const char *sc_state_name(unsigned state);
 
+/* clone_provider: who makes the image. */
+enum sc_provider_choice {
+	SC_PROVIDER_AUTO = 0,
+	SC_PROVIDER_DM,
+	SC_PROVIDER_BTRFS,
+	SC_PROVIDER_REFLINK,
+	SC_PROVIDER_LIVE,
+	SC_PROVIDER_COUNT,
+};
+
+/* "AUTO", "DM", ...; NULL out of range. */
+const char *sc_provider_choice_name(unsigned choice);
+
 struct sc_ctl_hello {
 	uint32_t version;  /* SC_CTL_VERSION */
 	char software[32]; /* SC_VERSION, for messages only */
@@ -135,6 +148,7 @@ struct sc_ctl_donor_start {
 	bool compress;		    /* chunks, where it pays; not local */
 	bool buffered;		    /* the server keeps its data files in the
 				       page cache: read them through it */
+	uint8_t provider;	    /* enum sc_provider_choice */
 	uint32_t streams;	    /* data streams at most, 1..128 */
 	uint32_t buffer_size;	    /* bytes in flight per stream, 1..256 MiB */
 	uint32_t data_bandwidth;    /* MiB/s, 0 = no limit */
@@ -143,8 +157,10 @@ struct sc_ctl_donor_start {
 	char bind_address[64];	    /* numeric address to listen on */
 	char peer[256];		    /* for logs and status: who asked */
 	char donor_uuid[SC_UUID_LEN + 1];
-	char data_file_path[1024]; /* innodb_data_file_path */
-	char target_name[256];	   /* local: name of the target in its parent */
+	char data_file_path[1024];  /* innodb_data_file_path */
+	char doublewrite_dir[1024]; /* innodb_doublewrite_dir: relative when it
+				       is below the data directory, "" = that */
+	char target_name[256]; /* local: name of the target in its parent */
 };
 
 struct sc_ctl_donor_ready {

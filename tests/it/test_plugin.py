@@ -15,7 +15,7 @@ from sandbox import Sandbox
 
 STAGES = ['DROP DATA', 'FILE COPY', 'PAGE COPY', 'REDO COPY', 'FILE SYNC', 'RESTART', 'RECOVERY']
 OWN_VARIABLES = {'clone_daemon_socket', 'clone_daemon_path', 'clone_data_port', 'clone_data_channel',
-                 'clone_drop_data_first'}
+                 'clone_drop_data_first', 'clone_provider'}
 
 
 @pytest.fixture(autouse=True)

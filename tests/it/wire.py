@@ -9,8 +9,8 @@ import subprocess
 
 CTL_MAGIC, FRAME_MAGIC = 0x4c544353, 0x46444353
 HELLO, DONOR_START, DONOR_READY, RECIPIENT_START, ERROR, CANCEL, LOG, KEYS = 1, 2, 3, 9, 12, 13, 14, 24
-PROTOCOL_VERSION = 3  # data channel
-CONTROL_VERSION = 4
+PROTOCOL_VERSION = 4  # data channel
+CONTROL_VERSION = 5
 
 
 def text(value):
@@ -95,9 +95,9 @@ class Control:
 
     def donor_start(self, server, spool, job, key, tls=True):
         """Begin a donor job for a running server; the port it listens on."""
-        body = (job + key + bytes([tls, 0, 0, 0, 0]) + struct.pack('<IIIII', 2, 4 << 20, 0, 0, 16384) + text('127.0.0.1') + text('test')
+        body = (job + key + bytes([tls, 0, 0, 0, 0, 0]) + struct.pack('<IIIII', 2, 4 << 20, 0, 0, 16384) + text('127.0.0.1') + text('test')
                 + text(server.value('SELECT @@server_uuid')) + text(server.value('SELECT @@innodb_data_file_path'))
-                + text(''))
+                + text('') + text(''))
         self.send(DONOR_START, body, [server.datadir, server.datadir + '/#innodb_redo', spool])
         kind, reply = self.wait(DONOR_READY, ERROR)
         assert kind == DONOR_READY, (kind, reply)

@@ -30,6 +30,7 @@ static const struct sc_ctl_donor_start donor_start_sample = {
 	.autotune = true,
 	.compress = true,
 	.buffered = true,
+	.provider = SC_PROVIDER_LIVE,
 	.streams = 128,
 	.buffer_size = 256u << 20,
 	.data_bandwidth = 7,
@@ -39,6 +40,7 @@ static const struct sc_ctl_donor_start donor_start_sample = {
 	.peer = "user@host",
 	.donor_uuid = "01234567-0123-0123-0123-0123456789ab",
 	.data_file_path = "ibdata1:12M:autoextend",
+	.doublewrite_dir = "#dblwr",
 	.target_name = "target",
 };
 static const struct sc_ctl_donor_ready donor_ready_sample = { 65535, 1, 2, 3 };
@@ -285,6 +287,7 @@ static void bytes_out_of_range(void **state)
 	} cases[] = {
 		{ "donor_start", 48, 2 },     { "donor_start", 49, 2 },
 		{ "donor_start", 51, 2 },     { "donor_start", 52, 255 },
+		{ "donor_start", 53, 5 },     { "donor_start", 53, 255 },
 		{ "recipient_start", 48, 2 }, { "progress", 0, 8 },
 		{ "progress", 0, 255 },	      { "progress", 1, 4 },
 		{ "job_status", 16, 3 },      { "job_status", 17, 8 },

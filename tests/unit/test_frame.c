@@ -532,7 +532,7 @@ static int decode_seal(struct sc_dec *dec)
 	    (got.n_sizes != 3 || got.sizes[2] != 300 || got.mark.end_lsn != 5 ||
 	     strcmp(got.mark.gtid_executed, "a:1") ||
 	     strcmp(got.donor_uuid, "uuid") || strcmp(got.provider, "dm") ||
-	     got.image_lsn != 4))
+	     got.image_lsn != 4 || got.swap_us != 6 || got.undo_us != 7))
 		rc = 1;
 	sc_seal_free(&got);
 	return rc;
@@ -548,6 +548,8 @@ static void seal_body(void **state)
 			     .donor_uuid = "uuid",
 			     .provider = "dm",
 			     .image_lsn = 4,
+			     .swap_us = 6,
+			     .undo_us = 7,
 			     .sizes = sizes,
 			     .n_sizes = 3 };
 	struct sc_enc enc = { 0 };

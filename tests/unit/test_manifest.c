@@ -35,6 +35,8 @@ static const struct sc_manifest_head head = {
 	.copy_ms = 5,
 	.redo_ms = 6,
 	.seal_ms = 7,
+	.swap_us = 11,
+	.undo_us = 12,
 	.streams = 8,
 	.redo_bytes = 9,
 	.wire_bytes = 10,
@@ -150,6 +152,8 @@ static void expect_same_head(const struct sc_manifest_head *got)
 	assert_int_equal(got->image_lsn, 0);
 	assert_true(got->end_lsn == INT64_MAX);
 	assert_int_equal(got->wire_bytes, 10);
+	assert_int_equal(got->swap_us, 11);
+	assert_int_equal(got->undo_us, 12);
 	assert_true(got->redo_encrypted);
 	assert_string_equal(got->binlog_file, "bin\"log.000001");
 	assert_string_equal(got->gtid_flushed, "");

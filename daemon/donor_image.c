@@ -1,0 +1,138 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * The image of a donor's job: made when the follower runs, given back when the
+ * streams have ended. Of an atomic one recovery begins at the checkpoint that
+ * is in it (design, "Why the result is right").
+ */
+#include "daemon/donor.h"
+
+#include "io/base/cleanup.h"
+#include "io/base/fdio.h"
+#include "io/base/log.h"
+#include "io/base/num.h"
+
+#include <fcntl.h>
+#include <inttypes.h>
+#include <stdlib.h>
+
+#define REDO_BUFFER (1u << 20)
+
+static void give_up(void *ctx, const struct sc_err *why)
+{
+	struct donor *d = ctx;
+
+	sc_job_fail(&d->job, why);
+}
+
+/* The files as they are now: their sizes at the seal are asked of them, and
+ * what an image does not have. */
+static int open_running(struct donor *d, const struct sc_image_request *request,
+			struct sc_err *err)
+{
+	return sc_provider_live.open(request, &d->running, err);
+}
+
+/* C is the newest checkpoint in the image, not older than what is followed. */
+static int find_checkpoint(struct donor *d, struct sc_err *err)
+{
+	if (sc_redo_newest_checkpoint(d->image->redo, &d->checkpoint, err) < 0)
+		return sc_err_context(err, "redo log of the image");
+	if (d->checkpoint.uuid == d->followed_from.uuid &&
+	    d->checkpoint.lsn >= d->followed_from.lsn)
+		return 0;
+	return sc_err_set(err, SC_ER_INTERNAL_ERROR,
+			  "the image has checkpoint %" PRIu64
+			  " of redo log %u, expected at least %" PRIu64
+			  " of %u",
+			  d->checkpoint.lsn, d->checkpoint.uuid,
+			  d->followed_from.lsn, d->followed_from.uuid);
+}
+
+/* Pages that the server was writing at that moment are whole there. */
+static int load_doublewrite(struct donor *d, struct sc_err *err)
+{
+	const char *path = d->start.doublewrite_dir;
+	CLEANUP_CLOSE int dir = sc_open_beneath(
+		d->image->root, *path ? path : ".", O_RDONLY | O_DIRECTORY, 0);
+
+	if (dir < 0)
+		return sc_err_sys(
+			err, SC_ER_INTERNAL_ERROR, -dir,
+			"cannot open innodb_doublewrite_dir %s in the image",
+			*path ? path : ".");
+	return sc_dblwr_load(dir, d->start.page_size, d->checkpoint.lsn,
+			     &d->dblwr, err);
+}
+
+int donor_open_image(struct donor *d, struct sc_err *err)
+{
+	struct sc_image_request request = {
+		.config = d->config,
+		.datadir = d->fds[SC_DONOR_FD_DATADIR],
+		.redo = d->fds[SC_DONOR_FD_REDO],
+		.doublewrite_dir = d->start.doublewrite_dir,
+		.buffered = d->start.buffered,
+		.give_up = give_up,
+		.ctx = d,
+	};
+
+	memcpy(request.job_id, d->start.job_id, sizeof(request.job_id));
+	if (open_running(d, &request, err) < 0 ||
+	    sc_provider_open(&request, d->start.provider, &d->image, err) < 0)
+		return -1;
+	d->checkpoint = d->followed_from;
+	if (d->image->redo >= 0 && find_checkpoint(d, err) < 0)
+		return -1;
+	return d->image->atomic ? load_doublewrite(d, err) : 0;
+}
+
+int donor_find_image_end(struct donor *d, struct sc_err *err)
+{
+	CLEANUP_REDO_FOLLOW struct sc_redo_follow *f = NULL;
+	CLEANUP_FREE void *buf = NULL;
+	struct sc_redo_run run;
+	int rc = 1;
+
+	if (d->image->redo < 0)
+		return 0;
+	buf = malloc(REDO_BUFFER);
+	if (!buf)
+		return sc_err_set(err, SC_ER_INTERNAL_ERROR, "out of memory");
+	if (sc_redo_follow_open(d->image->redo, d->checkpoint.lsn, &f, err) < 0)
+		return sc_err_context(err, "redo log of the image");
+	sc_redo_follow_set_key(f, donor_redo_key, d);
+	while (rc == 1 && !d->job.stopping)
+		rc = sc_redo_follow_read(f, buf, REDO_BUFFER, &run, err);
+	if (rc < 0)
+		return sc_err_context(err, "redo log of the image");
+	d->seal.image_lsn = sc_redo_follow_lsn(f);
+	sc_info("the image is of LSN %" PRIu64 ", its checkpoint %" PRIu64,
+		d->seal.image_lsn, d->checkpoint.lsn);
+	return 0;
+}
+
+int donor_drop_image(struct donor *d, struct sc_err *err)
+{
+	struct sc_image *image = d->image;
+
+	if (image->check && image->check(image, err) < 0)
+		return -1;
+	d->copy.image = d->running;
+	d->copy.dblwr = NULL;
+	if (!image->undo)
+		return 0;
+	if (image->undo(image, err) < 0)
+		return sc_err_context(err, "provider %s", image->provider);
+	sc_info("provider %s: image given back, a write of this server waited at most %" PRIu64
+		".%03" PRIu64 " ms for it",
+		image->provider, image->undo_us / 1000, image->undo_us % 1000);
+	return 0;
+}
+
+void donor_close_image(struct donor *d)
+{
+	if (d->image)
+		d->image->close(d->image);
+	if (d->running)
+		d->running->close(d->running);
+}
