@@ -34,7 +34,7 @@ LDFLAGS += -pthread $(if $(SAN),-fsanitize=$(SAN))
 
 PKGS    := jansson libcrypto liblz4 libssl libxxhash liburing libzstd zlib
 need     = $(if $(shell pkg-config --exists $(1) && echo y),,$(error $(1) is missing: run `make deps` (Debian package $(2))))
-ifeq ($(filter help clean deps uninstall demo bench check check-unit check-it check-san lint,$(MAKECMDGOALS)),)
+ifeq ($(filter help clean deps uninstall demo bench check check-unit check-it check-dm check-dm-all check-san lint,$(MAKECMDGOALS)),)
 $(call need,jansson,libjansson-dev)
 $(call need,liblz4,liblz4-dev)
 $(call need,libssl,libssl-dev)
@@ -157,6 +157,16 @@ check-it: ## integration tests only (real mysqld)
 	$(MAKE) --no-print-directory all hooks
 	tests/run it
 
+check-dm: ## tests that need device-mapper, in guests (minutes; as root)
+	scripts/deps --check || scripts/deps
+	$(MAKE) --no-print-directory all hooks
+	tests/run dm
+
+check-dm-all: ## the same, all of them
+	scripts/deps --check || scripts/deps
+	$(MAKE) --no-print-directory all hooks
+	tests/run dm --all
+
 check-san: ## the tests with AddressSanitizer and UBSan in daemon and unit tests
 	scripts/deps --check || scripts/deps
 	$(MAKE) --no-print-directory all hooks
@@ -185,6 +195,6 @@ lint: ## formatting of C, shellcheck (needs clang-format and shellcheck)
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST) | expand -t 24
 
-.PHONY: all units perf hooks install uninstall FORCE deps check check-unit check-it check-san demo bench clean lint help
+.PHONY: all units perf hooks install uninstall FORCE deps check check-unit check-it check-dm check-dm-all check-san demo bench clean lint help
 .SECONDARY:
 -include $(shell [ -d build ] && find $(B)/obj $(B)/pic -name '*.d' 2>/dev/null)
