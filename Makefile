@@ -32,9 +32,10 @@ CPPFLAGS += -D_GNU_SOURCE -I.
 CFLAGS  += -std=gnu11 $(OPT) $(WARN) -pthread -fvisibility=hidden -MMD -MP
 LDFLAGS += -pthread $(if $(SAN),-fsanitize=$(SAN))
 
-PKGS    := jansson libcrypto liblz4 libssl libxxhash liburing libzstd zlib
+PKGS    := devmapper jansson libcrypto liblz4 libssl libxxhash liburing libzstd zlib
 need     = $(if $(shell pkg-config --exists $(1) && echo y),,$(error $(1) is missing: run `make deps` (Debian package $(2))))
 ifeq ($(filter help clean deps uninstall demo bench check check-unit check-it check-dm check-dm-all check-san lint,$(MAKECMDGOALS)),)
+$(call need,devmapper,libdevmapper-dev)
 $(call need,jansson,libjansson-dev)
 $(call need,liblz4,liblz4-dev)
 $(call need,libssl,libssl-dev)
@@ -120,6 +121,12 @@ $(B)/perf/%: $(B)/obj/tests/perf/%.o $(LIB)
 	@mkdir -p $(@D)
 	$(Q)$(CC) $(LDFLAGS) -o $@ $^ $(PKG_LIBS)
 
+# The device layer by command line, for the tests in a guest kernel.
+$(B)/dm/%: $(B)/obj/tests/dm/%.o $(LIB)
+	$(call say,LD,$@)
+	@mkdir -p $(@D)
+	$(Q)$(CC) $(LDFLAGS) -o $@ $^ $(PKG_LIBS)
+
 perf: $(patsubst tests/perf/%.c,$(B)/perf/%,$(wildcard tests/perf/*.c)) ## build the programs that measure (build/perf)
 
 # Every engine of this test makes faults.
@@ -128,7 +135,8 @@ $(B)/unit/test_faults: LDFLAGS += -Wl,--wrap=sc_engine_open
 units: $(UNITS) $(if $(SAN)$(HOOKS),,hooks)
 
 hooks:
-	$(Q)$(MAKE) --no-print-directory HOOKS=1 build/hooks/snapcloned build/hooks/mysql_clone.so
+	$(Q)$(MAKE) --no-print-directory HOOKS=1 build/hooks/snapcloned build/hooks/mysql_clone.so \
+		build/hooks/dm/image_tool
 
 INSTALL := B='$(B)' PREFIX='$(PREFIX)' DAEMON_PATH='$(DAEMON_PATH)' \
            DESTDIR='$(DESTDIR)' PLUGIN_DIR='$(PLUGIN_DIR)' scripts/install
@@ -184,7 +192,7 @@ bench: ## compare the speed with the stock plugin on the same servers (minutes, 
 	scripts/bench-clone
 
 clean: ## remove what was built (keeps the unpacked MySQL)
-	rm -rf build/obj build/pic build/unit build/perf build/hooks build/san-* build/*.a build/*.so \
+	rm -rf build/obj build/pic build/unit build/perf build/dm build/hooks build/san-* build/*.a build/*.so \
 	       build/snapclone build/snapcloned build/snapcloned.service \
 	       build/daemon-path
 
