@@ -23,6 +23,14 @@ ifdef SAN
 B       := build/san-$(subst $(comma),-,$(SAN))
 OPT     := -O1 -g -fno-omit-frame-pointer -fsanitize=$(SAN) -fno-sanitize-recover=all
 endif
+# FUZZER=1 builds the fuzz targets with clang's libFuzzer into build/fuzzer.
+ifdef FUZZER
+B       := build/fuzzer
+CC      := clang
+OPT     := -O1 -g -fno-omit-frame-pointer -fsanitize=fuzzer-no-link,address,undefined -fno-sanitize-recover=all
+FUZZ_LD := -fsanitize=fuzzer,address,undefined
+WARN    += -Wno-error
+endif
 # HOOKS=1 builds into build/hooks what tests can kill at a step (io/base/step.h).
 ifdef HOOKS
 B       := build/hooks
@@ -34,7 +42,7 @@ LDFLAGS += -pthread $(if $(SAN),-fsanitize=$(SAN))
 
 PKGS    := devmapper jansson libcrypto liblz4 libssl libxxhash liburing libzstd zlib
 need     = $(if $(shell pkg-config --exists $(1) && echo y),,$(error $(1) is missing: run `make deps` (Debian package $(2))))
-ifeq ($(filter help clean deps uninstall demo bench check check-unit check-it check-dm check-dm-all check-san lint,$(MAKECMDGOALS)),)
+ifeq ($(filter help clean deps uninstall demo bench check check-unit check-it check-dm check-dm-all check-san check-all fuzz lint,$(MAKECMDGOALS)),)
 $(call need,devmapper,libdevmapper-dev)
 $(call need,jansson,libjansson-dev)
 $(call need,liblz4,liblz4-dev)
@@ -53,11 +61,14 @@ DAEMON_SRC := $(filter-out daemon/main.c,$(wildcard daemon/*.c))
 CLI_SRC    := $(wildcard daemon/cli/*.c)
 PLUGIN_SRC := $(wildcard plugin/*.c)
 UNIT_SRC   := $(wildcard tests/unit/test_*.c)
+FUZZ_SRC   := $(wildcard tests/fuzz/fuzz_*.c)
+FUZZ_HELP  := $(filter-out $(FUZZ_SRC) $(if $(FUZZER),tests/fuzz/replay.c),$(wildcard tests/fuzz/*.c))
 FIXTURE_SRC := $(filter-out $(UNIT_SRC),$(wildcard tests/unit/*.c))
 
 obj      = $(patsubst %.c,$(B)/obj/%.o,$(1))
 LIB     := $(B)/libsnapclone.a
 UNITS   := $(patsubst tests/unit/%.c,$(B)/unit/%,$(UNIT_SRC))
+FUZZERS := $(patsubst tests/fuzz/%.c,$(B)/fuzz/%,$(FUZZ_SRC))
 
 all: $(B)/snapcloned $(B)/snapclone $(B)/mysql_clone.so ## build daemon, command line and plugin
 
@@ -65,6 +76,9 @@ $(B)/obj/%.o: %.c
 	$(call say,CC,$<)
 	@mkdir -p $(@D)
 	$(Q)$(CC) $(CPPFLAGS) $(CFLAGS) $(PKG_CFLAGS) -c -o $@ $<
+
+# clang has no `#pragma GCC target`.
+build/fuzzer/obj/io/digest_avx2.o: CFLAGS += -mavx2
 
 # The plugin is built apart: position independent, libc and io/base only.
 $(B)/pic/%.o: %.c
@@ -115,6 +129,18 @@ $(B)/unit/test_tls_data: LDFLAGS += -Wl,--wrap=sendmsg
 # An OpenSSL that keeps its keys to itself, or takes none from us.
 $(B)/unit/test_tls_libssl: LDFLAGS += -Wl,--wrap=EVP_KDF_fetch,--wrap=SSL_CTX_set_keylog_callback,--wrap=EVP_CipherInit_ex
 
+# Fuzz targets: sleeps take no time (tests/fuzz/fuzz.c).
+$(B)/fuzz/%: LDFLAGS += $(FUZZ_LD) -Wl,--wrap=nanosleep,--wrap=clock_gettime
+$(B)/fuzz/%: $(B)/obj/tests/fuzz/%.o $(call obj,$(FUZZ_HELP)) $(LIB)
+	$(call say,LD,$@)
+	@mkdir -p $(@D)
+	$(Q)$(CC) $(LDFLAGS) -o $@ $^ $(PKG_LIBS)
+
+# Only what comes on stream 0.
+$(B)/fuzz/fuzz_recipient: LDFLAGS += -Wl,--wrap=recipient_start_streams
+
+fuzzers: $(FUZZERS)
+
 # Programs that measure; each says in its head what and how to call it.
 $(B)/perf/%: $(B)/obj/tests/perf/%.o $(LIB)
 	$(call say,LD,$@)
@@ -132,7 +158,7 @@ perf: $(patsubst tests/perf/%.c,$(B)/perf/%,$(wildcard tests/perf/*.c)) ## build
 # Every engine of this test makes faults.
 $(B)/unit/test_faults: LDFLAGS += -Wl,--wrap=sc_engine_open
 
-units: $(UNITS) $(if $(SAN)$(HOOKS),,hooks)
+units: $(UNITS) fuzzers $(if $(SAN)$(HOOKS),,hooks)
 
 hooks:
 	$(Q)$(MAKE) --no-print-directory HOOKS=1 build/hooks/snapcloned build/hooks/mysql_clone.so \
@@ -181,6 +207,19 @@ check-san: ## the tests with AddressSanitizer and UBSan in daemon and unit tests
 	$(MAKE) --no-print-directory SAN=address,undefined all units
 	tests/run --san
 
+# Long runs, one after the other; each is a target that ends with status 0 when
+# all is well. Whoever adds a long run adds it here.
+CHECK_ALL := check check-san check-dm-all fuzz
+
+check-all: ## everything, the long runs too (hours)
+	set -e; for t in $(CHECK_ALL); do echo "== make $$t"; $(MAKE) --no-print-directory $$t; done
+
+FUZZ_SECONDS ?= 60
+fuzz: ## every fuzz target with libFuzzer for FUZZ_SECONDS (needs clang; NAME=ctl: that one)
+	scripts/deps --check clang || scripts/deps clang
+	$(MAKE) --no-print-directory FUZZER=1 fuzzers
+	tests/fuzz/run $(FUZZ_SECONDS) $(NAME)
+
 demo: ## clone a loaded server over TLS under load, with proof, in one command
 	scripts/deps --check || scripts/deps
 	$(MAKE) --no-print-directory all
@@ -193,6 +232,7 @@ bench: ## compare the speed with the stock plugin on the same servers (minutes, 
 
 clean: ## remove what was built (keeps the unpacked MySQL)
 	rm -rf build/obj build/pic build/unit build/perf build/dm build/hooks build/san-* build/*.a build/*.so \
+	       build/fuzz build/fuzzer \
 	       build/snapclone build/snapcloned build/snapcloned.service \
 	       build/daemon-path
 
@@ -204,5 +244,6 @@ help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST) | expand -t 24
 
 .PHONY: all units perf hooks install uninstall FORCE deps check check-unit check-it check-dm check-dm-all check-san demo bench clean lint help
+.PHONY: fuzzers fuzz check-all
 .SECONDARY:
 -include $(shell [ -d build ] && find $(B)/obj $(B)/pic -name '*.d' 2>/dev/null)

@@ -264,6 +264,7 @@ int sc_stage_files(struct sc_staged *stage, const struct sc_filelist *list,
 		if (create_file(stage, &list->files[i], err) < 0)
 			return -1;
 	}
-	stage->created_ms = stage->copied_ms = sc_now_ms();
+	stage->created_ms = sc_now_ms();
+	stage->copied_ms = stage->created_ms;
 	return 0;
 }

@@ -44,13 +44,16 @@ static bool read_line(FILE *in, char *buf, size_t cap)
 	return true;
 }
 
-/* All that is left, without trailing newlines. NULL when nothing is. */
+/* All that is left up to a NUL, without trailing newlines. NULL when nothing
+ * is. */
 static char *read_rest(FILE *in)
 {
 	char *text = NULL;
 	size_t size = 0;
 	ssize_t len = getdelim(&text, &size, '\0', in);
 
+	if (len > 0)
+		len = (ssize_t)strlen(text);
 	while (len > 0 && text[len - 1] == '\n')
 		text[--len] = '\0';
 	if (len <= 0) {
