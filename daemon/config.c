@@ -70,6 +70,16 @@ static int set_max_jobs(struct sc_config *c, const char *value)
 	return 0;
 }
 
+static int set_image_reserve(struct sc_config *c, const char *value)
+{
+	uint64_t n;
+
+	if (parse_number(value, 0, UINT32_MAX, &n) < 0)
+		return -1;
+	c->image_reserve = (uint32_t)n;
+	return 0;
+}
+
 static int set_allow_user(struct sc_config *c, const char *value)
 {
 	struct passwd *pw = getpwnam(value);
@@ -131,6 +141,8 @@ static const struct option_spec {
 	  "TCP port for data connections, 0..65535, 0 = any free one (default 0)" },
 	{ "max_jobs", "N", true, set_max_jobs,
 	  "jobs at the same time, 1..64 (default 8)" },
+	{ "image_reserve", "MIB", true, set_image_reserve,
+	  "free space of a donor's file system below which a reflink or btrfs image is given up, MiB, 0 = size of the redo log and a hundredth of the file system (default 0)" },
 	{ "allow_user", "NAME", true, set_allow_user,
 	  "user name or id that may use the socket besides root; may be repeated (default mysql)" },
 	{ "log_level", "LEVEL", true, set_log_level,

@@ -24,6 +24,7 @@ struct sc_config {
 	enum sc_engine_kind engine; /* auto or sync */
 	uint16_t data_port;	    /* 0 = any free one */
 	uint32_t max_jobs;	    /* 1..64 */
+	uint32_t image_reserve;	    /* MiB, 0 = by the donor's redo log */
 	uid_t allowed[SC_MAX_ALLOWED_USERS];
 	unsigned n_allowed;
 };

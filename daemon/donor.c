@@ -113,11 +113,20 @@ static void donor_tick(struct sc_job *job)
 static void donor_free(struct sc_job *job)
 {
 	struct donor *d = (struct donor *)job;
+	struct sc_data_server *server;
+	struct sc_redo_spool *spool;
 
-	sc_data_server_free(d->server);
+	/* An image that is given up now cancels what is still there. */
+	pthread_mutex_lock(&d->lock);
+	server = d->server;
+	spool = d->spool;
+	d->server = NULL;
+	d->spool = NULL;
+	pthread_mutex_unlock(&d->lock);
+	sc_data_server_free(server);
 	free(d->sink);
 	sc_stage_free(d->stage);
-	sc_redo_spool_free(d->spool);
+	sc_redo_spool_free(spool);
 	sc_redo_follow_free(d->follow);
 	sc_filelist_free(&d->list);
 	sc_dblwr_free(d->dblwr);

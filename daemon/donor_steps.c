@@ -124,6 +124,7 @@ static int step_sink(struct donor *d, struct sc_err *err)
 			SC_SLOTS_PER_JOB);
 	d->copy.keys = &d->keys.source;
 	d->copy.image = d->image;
+	d->copy.running = d->running;
 	d->copy.dblwr = d->dblwr;
 	if (d->start.local ? open_local(d, err) < 0
 			   : open_remote(d, &ready.port, err) < 0)

@@ -9,6 +9,7 @@
 #include <strings.h>
 
 const struct sc_provider *const sc_providers[] = {
+	&sc_provider_reflink,
 	&sc_provider_live,
 	NULL,
 };
@@ -37,15 +38,17 @@ static int open_wanted(const struct sc_image_request *request,
 		       struct sc_err *err)
 {
 	const struct sc_provider *p = by_choice(wanted);
+	struct sc_image_request forced = *request;
 	char why[SC_WHY_SIZE] = "";
 
+	forced.only = true;
 	if (!p || !p->probe(request, why))
 		return sc_err_set(
 			err, SC_ER_CLONE_SYS_CONFIG,
 			"clone_provider=%s cannot be used: %s; HINT: clone_provider=AUTO takes the one that fits",
 			sc_provider_choice_name(wanted),
 			p ? why : "this build does not have it");
-	if (p->open(request, ret, err) < 0)
+	if (p->open(&forced, ret, err) < 0)
 		return sc_err_context(err, "provider %s", p->name);
 	log_image(*ret, "clone_provider asks for it");
 	return 0;

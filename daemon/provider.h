@@ -21,6 +21,8 @@ struct sc_image_request {
 	const char *doublewrite_dir;
 	uint8_t job_id[SC_JOB_ID_SIZE];
 	bool buffered; /* as struct sc_image */
+	bool only;     /* clone_provider asks for this provider: what it cannot
+			  do in part is an error too */
 	/* The image had to be given up: the job fails with *why. Any thread,
 	 * any number of times, until close() has returned. */
 	void (*give_up)(void *ctx, const struct sc_err *why);
@@ -54,6 +56,9 @@ struct sc_provider {
 /* Reads the running files; a page that is being written is read again. Any
  * file system, no privilege. */
 extern const struct sc_provider sc_provider_live;
+
+/* Shares the extents of the files (XFS, btrfs, bcachefs); no privilege. */
+extern const struct sc_provider sc_provider_reflink;
 
 /* The providers by rank, best first, NULL at the end. The last one can always.
  */

@@ -21,6 +21,9 @@
 struct sc_copy {
 	const struct sc_filelist *list;
 	struct sc_image *image;
+	/* The files as they are now: a page that is torn in an image that is
+	 * not atomic is read again there; NULL or image: in its own file. */
+	struct sc_image *running;
 	struct sc_sink *sink;
 	struct sc_rate *data_rate;    /* reads; NULL = no limit */
 	const struct sc_dblwr *dblwr; /* of an atomic image; NULL = none */

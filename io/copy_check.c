@@ -2,6 +2,7 @@
 /* The check of a chunk's pages; see copy_check.h. */
 #include "io/copy_check.h"
 
+#include "io/base/cleanup.h"
 #include "io/base/clock.h"
 #include "io/base/fdio.h"
 #include "io/base/num.h"
@@ -197,9 +198,9 @@ static enum sc_page_verdict check_page(const struct chunk *c, uint32_t at,
 	return v;
 }
 
-/* Read one page of a running file again until it is whole. Returns 1 when the
- * whole chunk is to be checked once more. */
-static int reread_page(struct chunk *c, uint32_t at, struct sc_err *err)
+/* Read one page again until it is whole. Returns 1 when the whole chunk is to
+ * be checked once more. */
+static int reread_until_whole(struct chunk *c, uint32_t at, struct sc_err *err)
 {
 	struct sc_copy_checker *ck = c->checker;
 	enum sc_page_verdict v = SC_PAGE_BAD;
@@ -232,6 +233,24 @@ static int reread_page(struct chunk *c, uint32_t at, struct sc_err *err)
 				  "ends before page %u",
 				  c->file->path, page_no_at(c, at));
 	return is_wrong(c, at, c->data + at, v, err);
+}
+
+/* The same; in the running file when the image has another, in which nothing
+ * changes any more. */
+static int reread_page(struct chunk *c, uint32_t at, struct sc_err *err)
+{
+	const struct sc_copy *copy = c->checker->copy;
+	struct sc_image *running = copy->running;
+	CLEANUP_CLOSE int fd = -1;
+	int rc, image_fd = c->fd;
+
+	if (running && running != copy->image)
+		fd = running->open_file(running, c->file->path, true);
+	if (fd >= 0)
+		c->fd = fd;
+	rc = reread_until_whole(c, at, err);
+	c->fd = image_fd;
+	return rc;
 }
 
 /* Put the doublewrite file's copy in the place of a page of an atomic image. */

@@ -10,9 +10,10 @@ import time
 
 import pytest
 
+from disks import disk
 from helpers import (Background, copying, daemons, instance, local, need_ours, only_ours, start_donor, start_recipient,
                      unharmed, wait_for)
-from template import server_user
+from template import give
 
 MIB = 1 << 20
 
@@ -172,32 +173,6 @@ def test_page_cache_of_the_donor(box, method):
     check_same(box, donor, box.path('clones') + '/c')
 
 
-@contextlib.contextmanager
-def disk_of_4k_sectors(box, mkfs):
-    """A file system on a loop device with sectors of 4 KiB, owned by the servers' user; its directory."""
-    if os.geteuid():
-        pytest.skip('needs root for a loop device')
-    path = box.path('disk')
-    image = path + '.img'
-    with open(image, 'wb') as f:
-        f.truncate(600 * MIB)
-    loop = subprocess.run(['losetup', '--find', '--show', '--sector-size', '4096', image], capture_output=True, text=True,
-                          check=False)
-    if loop.returncode:
-        pytest.skip(f'no loop device: {loop.stderr}')
-    device = loop.stdout.strip()
-    try:
-        subprocess.run([f'mkfs.{mkfs}', '-q', device], check=True)
-        subprocess.run(['mount', device, path], check=True)
-        os.mkdir(path + '/clones')
-        shutil.chown(path + '/clones', server_user().pw_uid, server_user().pw_gid)
-        yield path + '/clones'
-    finally:
-        subprocess.run(['umount', path], check=False)
-        subprocess.run(['losetup', '--detach', device], check=False)
-        os.unlink(image)
-
-
 @pytest.mark.parametrize('mkfs', ['xfs', 'ext4'])
 def test_sectors_of_4k(box, mkfs):
     """Cloned onto a disk with sectors of 4 KiB, and from there back; files whose length is odd among them."""
@@ -206,7 +181,8 @@ def test_sectors_of_4k(box, mkfs):
               "INSERT INTO proof.small VALUES (1, 'a'), (2, 'b')", 'SET GLOBAL innodb_buffer_pool_dump_now = ON')
     wait_for(lambda: os.path.exists(f'{donor.datadir}/ib_buffer_pool'), what='ib_buffer_pool')
     back = box.path('clones') + '/back'
-    with disk_of_4k_sectors(box, mkfs) as there:
+    with disk(mkfs, 600, sector=4096) as there:
+        give(there)
         donor.sql(local(there + '/c'))
         middle = box.adopt('middle', there + '/c').start()
         middle.sql(local(back))

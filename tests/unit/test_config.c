@@ -80,6 +80,7 @@ static void defaults(void **state)
 	assert_int_equal(config.data_port, 0);
 	assert_int_equal(config.engine, SC_ENGINE_AUTO);
 	assert_int_equal(config.max_jobs, 8);
+	assert_int_equal(config.image_reserve, 0);
 	assert_int_equal(config.n_allowed, getpwnam("mysql") ? 1 : 0);
 }
 
@@ -90,6 +91,8 @@ static void every_option(void **state)
 	load_ok(config_option, "--socket=/a/b", "--data-port=65535");
 	assert_string_equal(config.socket, "/a/b");
 	assert_int_equal(config.data_port, 65535);
+	load_ok(config_option, "--image_reserve=4096", NULL);
+	assert_int_equal(config.image_reserve, 4096);
 	load_ok(config_option, "--max_jobs", "64");
 	assert_int_equal(config.max_jobs, 64);
 	load_ok(config_option, "--allow-user=root", "--allow_user=12345");
@@ -123,6 +126,8 @@ static const char *const bad_values[] = {
 	"--data_port=99999999999999999999",
 	"--max_jobs=0",
 	"--max_jobs=65",
+	"--image_reserve=-1",
+	"--image_reserve=4294967296",
 	"--engine=uring", /* or nothing: for tests */
 	"--engine=",
 	"--engine=fast",

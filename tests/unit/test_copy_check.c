@@ -102,6 +102,34 @@ static void read_again(void **state)
 	assert_memory_equal(data, disk, sizeof(data));
 }
 
+static int open_running(struct sc_image *running, const char *path, bool direct)
+{
+	(void)running;
+	(void)direct;
+	return openat(dir.fd, path, O_RDONLY | O_CLOEXEC);
+}
+
+/* In the image it stays torn: the running file has it. */
+static void read_again_in_the_running_file(void **state)
+{
+	struct sc_image running = { .open_file = open_running };
+	int fd;
+
+	(void)state;
+	copy.running = &running;
+	dir_fixture_put(dir.fd, "db/t.ibd", disk, sizeof(data));
+	data[3 * SIZE + 700] ^= 1;
+	dir_fixture_put(dir.fd, "image", data, sizeof(data));
+	fd = openat(dir.fd, "image", O_RDONLY | O_CLOEXEC);
+	assert_true(fd >= 0);
+	assert_int_equal(
+		sc_copy_check(checker, &file, fd, 0, data, sizeof(data), &err),
+		0);
+	close(fd);
+	expect_counts(PAGES, 1, 0, 0);
+	assert_memory_equal(data, disk, sizeof(data));
+}
+
 static void misplaced(void **state)
 {
 	(void)state;
@@ -340,6 +368,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		TEST(read_again),
+		TEST(read_again_in_the_running_file),
 		TEST(misplaced),
 		TEST(truncated),
 		TEST(part_of_a_page),

@@ -1,0 +1,55 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""File systems on loop devices, made and removed by the tests that need them. Need root and the mkfs tools."""
+import contextlib
+import os
+import shutil
+import subprocess
+import tempfile
+import time
+
+import pytest
+
+MIB = 1 << 20
+MKFS = {'xfs': ['mkfs.xfs', '-q', '-m', 'reflink=1'], 'ext4': ['mkfs.ext4', '-q'], 'btrfs': ['mkfs.btrfs', '-q']}
+
+
+def run(*argv):
+    """Its output; a failure is an error that has it."""
+    done = subprocess.run(argv, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False)
+    assert done.returncode == 0, f'{argv}: {done.stdout}'
+    return done.stdout.strip()
+
+
+def unmount(path):
+    """Unmount; what has just ended may hold it for a moment."""
+    for _ in range(100):
+        if subprocess.run(['umount', path], stderr=subprocess.DEVNULL, check=False).returncode == 0:
+            return
+        time.sleep(0.05)
+    run('umount', path)
+
+
+@contextlib.contextmanager
+def disk(kind, mib=4096, sector=512, options=''):
+    """An empty file system; its directory. kind: 'xfs', 'btrfs', 'ext4'; options: of mount."""
+    if os.geteuid():
+        pytest.skip('needs root for a loop device')
+    base = tempfile.mkdtemp(prefix='snapclone-disk-', dir=os.environ.get('TMPDIR') or '/tmp')
+    os.chmod(base, 0o755)
+    image, path, device = base + '/image', base + '/mnt', ''
+    os.mkdir(path)
+    with open(image, 'wb') as f:
+        f.truncate(mib * MIB)
+    try:
+        device = run('losetup', '--find', '--show', '--direct-io=on', '--sector-size', str(sector), image)
+        run(*MKFS[kind], device)
+        run('mount', '-o', options or 'defaults', device, path)
+        os.chmod(path, 0o755)
+        try:
+            yield path
+        finally:
+            unmount(path)
+    finally:
+        if device:
+            run('losetup', '--detach', device)
+        shutil.rmtree(base)
