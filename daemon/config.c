@@ -106,6 +106,37 @@ static int set_engine(struct sc_config *c, const char *value)
 	return 0;
 }
 
+static int set_dm_cow(struct sc_config *c, const char *value)
+{
+	if ((value[0] != '/' && strcmp(value, "zram") != 0) ||
+	    strlen(value) >= sizeof(c->dm.cow[0]) ||
+	    c->dm.n_cow == SC_DM_COW_AREAS)
+		return -1;
+	snprintf(c->dm.cow[c->dm.n_cow++], sizeof(c->dm.cow[0]), "%s", value);
+	return 0;
+}
+
+static int set_dm_cow_size(struct sc_config *c, const char *value)
+{
+	uint64_t n;
+
+	if (parse_number(value, 0, UINT32_MAX, &n) < 0 ||
+	    (n && n * SC_MIB < SC_DM_COW_MIN))
+		return -1;
+	c->dm.cow_size = n * SC_MIB;
+	return 0;
+}
+
+static int set_dm_chunk(struct sc_config *c, const char *value)
+{
+	uint64_t n;
+
+	if (parse_number(value, 4, 512, &n) < 0 || !sc_is_power_of_two(n))
+		return -1;
+	c->dm.chunk = (uint32_t)(n * SC_KIB);
+	return 0;
+}
+
 static int set_embedded(struct sc_config *c, const char *value)
 {
 	(void)value;
@@ -149,6 +180,12 @@ static const struct option_spec {
 	  "error, warning, info or debug (default info)" },
 	{ "engine", "ENGINE", true, set_engine,
 	  "auto: io_uring where the kernel allows it; sync: plain system calls (default auto)" },
+	{ "dm_cow", "AREA", true, set_dm_cow,
+	  "copy-on-write area for images of devices: a block device, a directory, or zram; may be repeated, the first that can be used is (default none: no such images)" },
+	{ "dm_cow_size", "MIB", true, set_dm_cow_size,
+	  "its size, from 16; 0: by free space and what is written (default 0)" },
+	{ "dm_chunk", "KIB", true, set_dm_chunk,
+	  "what is copied at once before it is overwritten, a power of two, 4..512 (default 32)" },
 	{ "config", "FILE", false, set_config,
 	  "configuration file (default " SC_CONFIG_FILE ", if it exists)" },
 	{ "embedded", NULL, false, set_embedded,
@@ -314,9 +351,11 @@ static int parse_arguments(struct sc_config *config, int argc, char **argv,
 int sc_config_load(struct sc_config *config, int argc, char **argv,
 		   struct sc_err *err)
 {
-	bool users_given;
+	bool users_given, areas_given;
 
-	*config = (struct sc_config){ .log_level = SC_LOG_INFO, .max_jobs = 8 };
+	*config = (struct sc_config){ .log_level = SC_LOG_INFO,
+				      .max_jobs = 8,
+				      .dm.chunk = SC_DM_CHUNK_DEFAULT };
 	snprintf(config->socket, sizeof(config->socket), SC_SERVICE_SOCKET);
 	snprintf(config->config_file, sizeof(config->config_file),
 		 SC_CONFIG_FILE);
@@ -327,11 +366,15 @@ int sc_config_load(struct sc_config *config, int argc, char **argv,
 		return 0;
 	users_given = config->n_allowed > 0;
 	config->n_allowed = 0;
+	areas_given = config->dm.n_cow > 0;
+	config->dm.n_cow = 0;
 	if (read_config(config, err) < 0)
 		return -1;
-	/* A list, but it is replaced as a whole like any other option. */
+	/* Lists, but each is replaced as a whole like any other option. */
 	if (users_given)
 		config->n_allowed = 0;
+	if (areas_given)
+		config->dm.n_cow = 0;
 	if (parse_arguments(config, argc, argv, err) < 0)
 		return -1;
 	/* A system without such a user needs no entry for it. */

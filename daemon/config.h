@@ -3,6 +3,7 @@
 #ifndef SC_DAEMON_CONFIG_H
 #define SC_DAEMON_CONFIG_H
 
+#include "daemon/dm_cow.h"
 #include "io/base/err.h"
 #include "io/base/log.h"
 #include "io/engine.h"
@@ -27,6 +28,7 @@ struct sc_config {
 	uint32_t image_reserve;	    /* MiB, 0 = by the donor's redo log */
 	uid_t allowed[SC_MAX_ALLOWED_USERS];
 	unsigned n_allowed;
+	struct sc_dm_settings dm; /* for images of devices */
 };
 
 /* Defaults, then the file, then the options. 0 or -1 with a message that names

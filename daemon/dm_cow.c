@@ -62,6 +62,18 @@ int sc_dm_cow_size(const struct sc_dm_cow_need *need, uint64_t room,
 			  where, room / SC_MIB, least / SC_MIB);
 }
 
+int sc_dm_cow_blocks(const struct sc_dm_cow_need *need, uint32_t block,
+		     struct sc_err *err)
+{
+	if (block <= need->origin->block)
+		return 0;
+	return sc_err_set(
+		err, SC_ER_CLONE_SYS_CONFIG,
+		"dm_cow %s has blocks of %u bytes, with which the %s on %s could not be read in an image (it has units of %u bytes)",
+		need->area, block, need->origin->fs, need->origin->name,
+		need->origin->block);
+}
+
 static const struct sc_dm_cow_kind *kind_of(const char *area,
 					    struct sc_err *err)
 {
@@ -259,6 +271,13 @@ int sc_dm_cow_close(struct sc_dm_cow *cow, struct sc_err *err)
 		rc = -1;
 	*cow = (struct sc_dm_cow){ .fd = -1, .zram = -1 };
 	return rc;
+}
+
+bool sc_dm_cow_can_fill(const struct sc_dm_cow *cow,
+			const struct sc_dm_origin *origin, uint32_t chunk)
+{
+	return cow->kind == &sc_dm_cow_zram ||
+	       cow->bytes < sc_dm_cow_most(origin->bytes, chunk);
 }
 
 void sc_dm_cow_fill(int sys, const struct sc_dm_cow *cow,

@@ -32,6 +32,8 @@ struct sc_dm_settings {
 	uint32_t chunk;	   /* bytes, a power of two from 4 KiB to 512 KiB */
 };
 
+#define SC_DM_CHUNK_DEFAULT (32u << 10)
+
 /* Smallest area that is worth a try, bytes. */
 #define SC_DM_COW_MIN (16ull << 20)
 
@@ -65,6 +67,10 @@ int sc_dm_cow_open(int sys, const struct sc_dm_settings *settings,
 
 /* 0 or -1 with what could not be undone. Closed twice is fine. */
 int sc_dm_cow_close(struct sc_dm_cow *cow, struct sc_err *err);
+
+/* False when it has room for every chunk of the origin, in any case. */
+bool sc_dm_cow_can_fill(const struct sc_dm_cow *cow,
+			const struct sc_dm_origin *origin, uint32_t chunk);
 
 /* Correct what the snapshot says about its fill by what the area knows: memory
  * may end before the device does. */

@@ -40,4 +40,9 @@ extern const struct sc_dm_cow_kind sc_dm_cow_raw, sc_dm_cow_loop,
 int sc_dm_cow_size(const struct sc_dm_cow_need *need, uint64_t room,
 		   const char *where, uint64_t *ret, struct sc_err *err);
 
+/* A snapshot's blocks are as large as the larger ones of origin and area; its
+ * file system must be able to read them. block: of the area, bytes. 0 or -1. */
+int sc_dm_cow_blocks(const struct sc_dm_cow_need *need, uint32_t block,
+		     struct sc_err *err);
+
 #endif

@@ -41,21 +41,15 @@ static int check_head(const struct sc_dm_cow_need *need, int fd,
 		need->area, need->area);
 }
 
-/* A snapshot's blocks are as big as those of the bigger of both. */
 static int check_blocks(const struct sc_dm_cow_need *need, dev_t dev,
 			struct sc_err *err)
 {
-	char ours[32], theirs[32];
+	char text[32];
 
-	if (sc_sys_get(need->sys, dev, "queue/logical_block_size", ours,
-		       sizeof(ours)) < 0 ||
-	    sc_sys_get(need->sys, need->origin->dev, "queue/logical_block_size",
-		       theirs, sizeof(theirs)) < 0 ||
-	    atoi(ours) <= atoi(theirs))
+	if (sc_sys_get(need->sys, dev, "queue/logical_block_size", text,
+		       sizeof(text)) < 0)
 		return 0;
-	return sc_err_set(err, SC_ER_CLONE_SYS_CONFIG,
-			  "dm_cow %s has blocks of %s bytes, %s has %s",
-			  need->area, ours, need->origin->name, theirs);
+	return sc_dm_cow_blocks(need, (uint32_t)strtoul(text, NULL, 10), err);
 }
 
 static int look(const struct sc_dm_cow_need *need, int fd, dev_t *ret_dev,

@@ -22,6 +22,7 @@
 #include <unistd.h>
 
 /* Source: the kernel's admin-guide/blockdev/zram.rst. */
+#define ZRAM_BLOCK 4096 /* at all times; drivers/block/zram/zram_drv.h */
 #define CONTROL "/sys/class/zram-control/"
 #define RUN_DIR SC_DM_RUN_DIR
 #define OURS RUN_DIR "/zram-"
@@ -71,6 +72,8 @@ static int zram_probe(const struct sc_dm_cow_need *need, uint64_t *ret_bytes,
 		return sc_err_sys(
 			err, SC_ER_CLONE_SYS_CONFIG, errno,
 			"dm_cow zram: the kernel module zram is not loaded (modprobe zram)");
+	if (sc_dm_cow_blocks(need, ZRAM_BLOCK, err) < 0)
+		return -1;
 	return sc_dm_cow_size(need,
 			      memory_available() / MEMORY_SHARE * COMPRESSION,
 			      "memory", ret_bytes, err);

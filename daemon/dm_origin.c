@@ -112,7 +112,15 @@ bool sc_ext4_needs_recovery(const uint8_t head[static SC_EXT4_HEAD_SIZE])
 	return sc_load_le32(ext4_field(head, 0x60)) & 0x4;
 }
 
-static int check_ext4(int sys, const struct sc_dm_origin *o, struct sc_err *err)
+uint32_t sc_dm_fs_block(const char *fs,
+			const uint8_t head[static SC_EXT4_HEAD_SIZE])
+{
+	if (!strcmp(fs, "xfs"))
+		return sc_load_be16(head + 102);
+	return 1024u << (sc_load_le32(ext4_field(head, 0x18)) & 15);
+}
+
+static int check_superblock(int sys, struct sc_dm_origin *o, struct sc_err *err)
 {
 	CLEANUP_CLOSE int fd = sc_sys_open_node(sys, o->dev, O_RDONLY);
 	uint8_t head[SC_EXT4_HEAD_SIZE];
@@ -122,7 +130,8 @@ static int check_ext4(int sys, const struct sc_dm_origin *o, struct sc_err *err)
 		return sc_err_sys(err, SC_ER_INTERNAL_ERROR,
 				  n < 0 ? (int)-n : EIO,
 				  "cannot read the superblock on %s", o->name);
-	if (sc_ext4_journal_elsewhere(head))
+	o->block = sc_dm_fs_block(o->fs, head);
+	if (!strcmp(o->fs, "ext4") && sc_ext4_journal_elsewhere(head))
 		return sc_err_set(
 			err, SC_ER_INTERNAL_ERROR,
 			"the ext4 on %s has its journal on another device, which an image of one device would not have; " INSTEAD,
@@ -143,10 +152,9 @@ static int check_fs(int sys, int dir, struct sc_dm_origin *o,
 				  "statfs of the data directory");
 	o->fs = fs_name(fs.f_type);
 	o->used = (uint64_t)(fs.f_blocks - fs.f_bfree) * (uint64_t)fs.f_bsize;
-	if (!strcmp(o->fs, "xfs"))
-		return check_mounts(o, err);
-	if (!strcmp(o->fs, "ext4"))
-		return check_mounts(o, err) < 0 ? -1 : check_ext4(sys, o, err);
+	if (!strcmp(o->fs, "xfs") || !strcmp(o->fs, "ext4"))
+		return check_mounts(o, err) < 0 ? -1
+						: check_superblock(sys, o, err);
 	return sc_err_set(
 		err, SC_ER_INTERNAL_ERROR,
 		"the file system on %s is %s, not XFS or ext4; " INSTEAD,

@@ -11,10 +11,11 @@
 struct sc_dm_origin {
 	dev_t dev;
 	char name[SC_DM_NAME_SIZE], uuid[SC_DM_UUID_SIZE];
-	const char *fs;		  /* "xfs" or "ext4" */
-	uint64_t bytes;		  /* size of the device */
-	uint64_t used;		  /* bytes in use on the file system */
-	bool encrypted;		  /* it, or a layer under it */
+	const char *fs; /* "xfs" or "ext4" */
+	uint64_t bytes; /* size of the device */
+	uint32_t block; /* smallest unit the file system reads, bytes */
+	uint64_t used;	/* bytes in use on the file system */
+	bool encrypted; /* it, or a layer under it */
 	struct sc_dm_table table; /* owned */
 };
 
@@ -36,5 +37,11 @@ const char *sc_dm_second_device(const char *options, char *buf, size_t cap);
 #define SC_EXT4_HEAD_SIZE 2048
 bool sc_ext4_journal_elsewhere(const uint8_t head[static SC_EXT4_HEAD_SIZE]);
 bool sc_ext4_needs_recovery(const uint8_t head[static SC_EXT4_HEAD_SIZE]);
+
+/* The smallest unit that the file system with this superblock reads: sectors of
+ * XFS, blocks of ext4. Source: besides, fs/xfs/libxfs/xfs_format.h,
+ * sb_sectsize. */
+uint32_t sc_dm_fs_block(const char *fs,
+			const uint8_t head[static SC_EXT4_HEAD_SIZE]);
 
 #endif

@@ -9,6 +9,7 @@
 #include <strings.h>
 
 const struct sc_provider *const sc_providers[] = {
+	&sc_provider_dm,
 	&sc_provider_reflink,
 	&sc_provider_live,
 	NULL,

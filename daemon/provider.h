@@ -53,6 +53,10 @@ struct sc_provider {
 	int (*reap)(const struct sc_config *config, struct sc_err *err);
 };
 
+/* A snapshot of the block device through device-mapper: atomic; root and a
+ * copy-on-write area. */
+extern const struct sc_provider sc_provider_dm;
+
 /* Reads the running files; a page that is being written is read again. Any
  * file system, no privilege. */
 extern const struct sc_provider sc_provider_live;

@@ -5,6 +5,7 @@
  */
 #include "daemon/server.h"
 
+#include "daemon/provider.h"
 #include "daemon/session.h"
 #include "io/base/cleanup.h"
 #include "io/base/clock.h"
@@ -197,6 +198,14 @@ static int listen_service(const char *path)
 	return sock;
 }
 
+/* What daemons left that died; a failure is logged and keeps no job away. */
+static void reap_images(const struct sc_config *config)
+{
+	struct sc_err logged = SC_ERR_INIT;
+
+	(void)sc_provider_reap(config, &logged);
+}
+
 int sc_serve(const struct sc_config *config)
 {
 	struct server server = { .config = config, .may_start = true };
@@ -210,6 +219,7 @@ int sc_serve(const struct sc_config *config)
 		return EXIT_FAILURE;
 	}
 	sc_info("snapcloned %s listens on %s", SC_VERSION, config->socket);
+	reap_images(config);
 	accept_loop(&server, server.signals);
 	close(server.listener);
 	unlink(config->socket);
@@ -263,6 +273,7 @@ int sc_serve_embedded(const struct sc_config *config)
 			   strerrordesc_np(errno));
 	else if (pthread_create(&thread, NULL, status_main, &server) != 0)
 		sc_warning("`snapclone status` will not see this job");
+	reap_images(config);
 	server.registry.log_to_peer = true;
 	sc_session_serve(EMBEDDED_FD, &server.registry, true);
 	return EXIT_SUCCESS;

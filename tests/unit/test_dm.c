@@ -209,6 +209,10 @@ static void test_ext4_journal(void **state)
 	assert_false(sc_ext4_needs_recovery(head));
 	sc_store_le32(head + 1024 + 0x60, 0x4);
 	assert_true(sc_ext4_needs_recovery(head));
+	sc_store_le32(head + 1024 + 0x18, 2);
+	assert_int_equal(sc_dm_fs_block("ext4", head), 4096);
+	sc_store_be16(head + 102, 512);
+	assert_int_equal(sc_dm_fs_block("xfs", head), 512);
 }
 
 /* ---- sysfs ----------------------------------------------------------------
