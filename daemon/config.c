@@ -327,9 +327,12 @@ static int read_config(struct sc_config *config, struct sc_err *err)
 	if (!f)
 		return sc_err_sys(err, SC_ER_INTERNAL_ERROR, errno,
 				  "cannot open %s", config->config_file);
-	len = text ? fread(text, 1, MAX_CONFIG_FILE, f) : 0;
-	bad = !text || ferror(f) || len == MAX_CONFIG_FILE ||
-	      strlen(text) != len;
+	if (!text) {
+		fclose(f);
+		return sc_err_set(err, SC_ER_INTERNAL_ERROR, "out of memory");
+	}
+	len = fread(text, 1, MAX_CONFIG_FILE, f);
+	bad = ferror(f) || len == MAX_CONFIG_FILE || strlen(text) != len;
 	fclose(f);
 	if (bad)
 		return sc_err_set(err, SC_ER_INTERNAL_ERROR,

@@ -323,13 +323,14 @@ int sc_data_server_start(const struct sc_data_server_params *params,
 	pthread_mutex_init(&s->lock, NULL);
 	pthread_cond_init(&s->changed, NULL);
 	s->wake = eventfd(0, EFD_CLOEXEC);
+	rc = s->wake < 0 ? errno : 0;
 	s->listener = sc_listen(params->address, params->port, ret_port, err);
-	rc = s->listener < 0 || s->wake < 0
-		     ? -1
-		     : pthread_create(&s->acceptor, NULL, accept_main, s);
-	if (rc) {
-		sc_err_set(err, SC_ER_INTERNAL_ERROR,
-			   "cannot start the data server");
+	if (rc == 0 && s->listener >= 0)
+		rc = pthread_create(&s->acceptor, NULL, accept_main, s);
+	if (rc || s->listener < 0) {
+		if (!sc_err_is_set(err))
+			sc_err_sys(err, SC_ER_INTERNAL_ERROR, rc,
+				   "cannot start the data server's thread");
 		sc_data_server_free(s);
 		return -1;
 	}

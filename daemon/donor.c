@@ -45,10 +45,6 @@ static int donor_run(struct sc_job *job)
 		send_last_words(d);
 		if (d->stage && !d->committed)
 			sc_stage_abort(d->stage);
-	} else {
-		job->done.checkpoint_lsn = d->checkpoint.lsn;
-		job->done.seal = d->seal.mark;
-		d->seal.mark = (struct sc_ctl_seal){ 0 };
 	}
 	sc_job_end_stage(job, rc < 0 ? SC_STATE_FAILED : SC_STATE_COMPLETED);
 	return rc;
@@ -68,6 +64,9 @@ static int donor_message(struct sc_job *job, const struct sc_ctl_msg *msg,
 				  "unexpected control message %u", msg->type);
 	if (sc_ctl_get_seal(&dec, &seal) < 0 || !seal.end_lsn) {
 		sc_ctl_seal_free(&seal);
+		if (dec.no_memory)
+			return sc_err_set(err, SC_ER_INTERNAL_ERROR,
+					  "out of memory for the seal");
 		return sc_err_set(err, SC_ER_CLONE_PROTOCOL, "malformed SEAL");
 	}
 	SC_LOCK_SCOPE(&d->lock);

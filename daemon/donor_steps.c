@@ -323,6 +323,9 @@ static int step_finish(struct donor *d, struct sc_err *err)
 {
 	if (d->sink->ops->seal(d->sink, &d->seal, err) < 0)
 		return -1;
+	d->job.checkpoint_lsn = d->checkpoint.lsn;
+	if (sc_job_keep_done(&d->job, &d->seal.mark, err) < 0)
+		return -1;
 	sc_job_stage(&d->job, SC_STAGE_FILE_SYNC);
 	if (d->sink->ops->finish(d->sink, err) < 0)
 		return -1;

@@ -32,8 +32,20 @@ void sc_job_init(struct sc_job *job, const struct sc_job_ops *ops,
 
 void sc_job_destroy(struct sc_job *job)
 {
-	sc_ctl_seal_free(&job->done.seal);
+	sc_enc_free(&job->done);
 	pthread_mutex_destroy(&job->lock);
+}
+
+int sc_job_keep_done(struct sc_job *job, const struct sc_ctl_seal *seal,
+		     struct sc_err *err)
+{
+	struct sc_ctl_done m = { .seal = *seal,
+				 .checkpoint_lsn = job->checkpoint_lsn };
+
+	sc_ctl_put_done(&job->done, &m);
+	return job->done.failed ? sc_err_set(err, SC_ER_INTERNAL_ERROR,
+					     "out of memory for the end")
+				: 0;
 }
 
 void sc_job_wake(struct sc_job *job)

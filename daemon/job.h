@@ -45,6 +45,7 @@ struct sc_job {
 	atomic_bool stopping; /* failed or cancelled */
 	atomic_uint_fast64_t stopping_since_ms;
 	atomic_bool finished; /* run() returned */
+	bool failed;	      /* it returned -1; after that */
 
 	pthread_mutex_t lock; /* what follows */
 	struct sc_err err;    /* the first failure */
@@ -52,8 +53,11 @@ struct sc_job {
 	bool dirty[SC_STAGE_COUNT]; /* changed since it was told */
 	uint8_t stage;		    /* the one in progress */
 	uint64_t redo_bytes;
-	struct sc_ctl_done done; /* when it succeeded */
-	struct sc_job *next;	 /* in the registry */
+	uint64_t checkpoint_lsn; /* C */
+	/* The body of DONE: made before anything counts, so that what counts is
+	 * told whatever memory is left. */
+	struct sc_enc done;
+	struct sc_job *next; /* in the registry */
 };
 
 /* Common fields; called by the creators of jobs. */
@@ -67,6 +71,11 @@ void sc_job_destroy(struct sc_job *job);
 int sc_job_fail(struct sc_job *job, const struct sc_err *err);
 /* The same for a cancellation. */
 void sc_job_cancel(struct sc_job *job);
+
+/* Encode DONE; to be called before the step after which the clone counts. 0 or
+ * -1. */
+int sc_job_keep_done(struct sc_job *job, const struct sc_ctl_seal *seal,
+		     struct sc_err *err);
 
 /* Something changed that the session must not wait a tick to see. Any thread
  * of the job; never blocks. */

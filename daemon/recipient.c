@@ -104,8 +104,7 @@ static int await_order(struct recipient *r, const bool *order,
 static int step_await_prepare(struct recipient *r, struct sc_err *err)
 {
 	struct sc_ctl_done done = { .seal = r->seal.mark,
-				    .checkpoint_lsn =
-					    r->job.done.checkpoint_lsn };
+				    .checkpoint_lsn = r->job.checkpoint_lsn };
 	struct sc_enc enc = { 0 };
 
 	if (!r->start.in_place)
@@ -135,7 +134,8 @@ static int step_await_commit(struct recipient *r, struct sc_err *err)
 
 static int step_commit(struct recipient *r, struct sc_err *err)
 {
-	if (sc_stage_commit(r->stage, err) < 0)
+	if (sc_job_keep_done(&r->job, &r->seal.mark, err) < 0 ||
+	    sc_stage_commit(r->stage, err) < 0)
 		return -1;
 	r->committed = true;
 	sc_info("clone complete: %zu files, %" PRIu64 " MiB, end LSN %" PRIu64,
@@ -205,12 +205,8 @@ static int recipient_run(struct sc_job *job)
 		sc_job_fail(job, &err);
 	recipient_join_streams(r);
 	send_result(r, rc);
-	if (rc == 0) {
-		job->done.seal = r->seal.mark;
-		r->seal.mark = (struct sc_ctl_seal){ 0 };
-	} else if (r->stage && !r->committed) {
+	if (rc < 0 && r->stage && !r->committed)
 		sc_stage_abort(r->stage);
-	}
 	sc_job_end_stage(job, rc < 0 ? SC_STATE_FAILED : SC_STATE_COMPLETED);
 	return rc;
 }

@@ -24,7 +24,7 @@ static int take_redo_begin(struct recipient *r, struct sc_frame *frame,
 
 	if (sc_frame_get_redo_begin(&dec, &m) < 0)
 		return sc_frame_bad(err, "malformed REDO_BEGIN");
-	r->job.done.checkpoint_lsn = m.checkpoint_lsn;
+	r->job.checkpoint_lsn = m.checkpoint_lsn;
 	return sc_stage_redo_begin(r->stage, &m, err);
 }
 
@@ -79,9 +79,11 @@ static int take_seal(struct recipient *r, struct sc_frame *frame,
 {
 	struct sc_dec dec = sc_frame_body(frame);
 
-	if (sc_frame_get_seal(&dec, &r->seal) < 0)
-		return sc_frame_bad(err, "malformed SEAL");
-	return 1;
+	if (sc_frame_get_seal(&dec, &r->seal) == 0)
+		return 1;
+	return dec.no_memory ? sc_err_set(err, SC_ER_INTERNAL_ERROR,
+					  "out of memory for the seal")
+			     : sc_frame_bad(err, "malformed SEAL");
 }
 
 static int take_error(struct recipient *r, struct sc_frame *frame,

@@ -103,7 +103,7 @@ static void *job_main(void *arg)
 {
 	struct sc_job *job = arg;
 
-	job->ops->run(job);
+	job->failed = job->ops->run(job) < 0;
 	job->finished = true;
 	sc_job_wake(job);
 	return NULL;
@@ -157,6 +157,9 @@ static int send_progress(struct sc_session *s, struct sc_err *err)
 		struct sc_enc enc = { 0 };
 
 		sc_ctl_put_progress(&enc, &changed[i]);
+		/* Out of memory: told at the next change. */
+		if (enc.failed)
+			continue;
 		if (sc_session_send(s, SC_CTL_PROGRESS, &enc, err) < 0)
 			return -1;
 	}
@@ -181,26 +184,23 @@ static int await_event(struct sc_session *s, bool hear)
 /* Join the job, say how it ended, forget it. */
 static int end_job(struct sc_session *s, struct sc_err *err)
 {
+	struct sc_err ignored = SC_ERR_INIT;
 	struct sc_job *job = s->job;
-	bool failed;
-	int rc;
+	int rc = 0;
 
 	while (!job->finished) {
 		job->ops->cancel(job);
 		await_event(s, false);
 	}
 	pthread_join(job->thread, NULL);
-	failed = sc_err_is_set(&job->err);
-	rc = send_progress(s, err);
+	(void)send_progress(s, &ignored);
 	registry_remove(s->registry, job);
-	if (failed) {
+	/* By what it did, not by what came when it had done it (CANCEL). */
+	if (job->failed) {
 		sc_info("job failed: %s", job->err.msg);
 		send_error(s, &job->err);
-	} else if (rc == 0) {
-		struct sc_enc enc = { 0 };
-
-		sc_ctl_put_done(&enc, &job->done);
-		rc = sc_session_send(s, SC_CTL_DONE, &enc, err);
+	} else {
+		rc = sc_session_send(s, SC_CTL_DONE, &job->done, err);
 	}
 	s->job = NULL;
 	job->ops->free(job);
@@ -340,7 +340,11 @@ void sc_session_serve(int sock, struct sc_registry *registry, bool may_start)
 	if (err.sys_errno != ECONNRESET && err.sys_errno != EPIPE &&
 	    sc_err_is_set(&err)) {
 		sc_warning("control connection: %s", err.msg);
-		send_error(&s, &err);
+		/* A job may have succeeded meanwhile: it tells the end. */
+		if (s.job)
+			sc_job_fail(s.job, &err);
+		else
+			send_error(&s, &err);
 	}
 	if (s.job) {
 		struct sc_err ignored = SC_ERR_INIT;

@@ -146,8 +146,10 @@ int sc_frame_get_seal(struct sc_dec *dec, struct sc_seal *ret)
 	if (dec->failed || n > dec->left / sizeof(uint64_t))
 		return -1;
 	ret->sizes = malloc(n * sizeof(uint64_t) + 1);
-	if (!ret->sizes)
+	if (!ret->sizes) {
+		dec->no_memory = true;
 		return -1;
+	}
 	ret->n_sizes = n;
 	for (uint32_t i = 0; i < n; i++)
 		ret->sizes[i] = sc_dec_u64(dec);

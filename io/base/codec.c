@@ -180,6 +180,7 @@ char *sc_dec_strdup(struct sc_dec *dec, size_t max)
 	char *s = p ? malloc(len + 1) : NULL;
 
 	if (!s) {
+		dec->no_memory |= !dec->failed;
 		dec->failed = true;
 		return NULL;
 	}

@@ -35,6 +35,7 @@ struct sc_dec {
 	const uint8_t *p;
 	size_t left;
 	bool failed; /* body too short, string too long or with a NUL inside */
+	bool no_memory; /* failed by that */
 };
 
 static inline struct sc_dec sc_dec_init(const void *p, size_t len)
