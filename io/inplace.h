@@ -79,8 +79,9 @@ int sc_inplace_clean(int datadir, struct sc_err *err);
 
 /*
  * Take the lock of #clone/#snapclone_stage, so that a daemon that outlived its
- * job cannot write beside another one. *ret_fd holds it until it is closed.
- * Fails when it is held, or when a commit is waiting for a restart.
+ * job cannot write beside another one. *ret_fd holds it until it is closed;
+ * it is set also when the lock was taken and something failed after that. Fails
+ * when it is held, or when a commit is waiting for a restart.
  */
 int sc_inplace_lock(int datadir, uid_t uid, gid_t gid, int *ret_fd,
 		    struct sc_err *err);

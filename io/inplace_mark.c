@@ -128,12 +128,9 @@ int sc_inplace_lock(int datadir, uid_t uid, gid_t gid, int *ret_fd,
 	fd = lock_mark(dir, uid, gid, err);
 	if (fd < 0)
 		return -1;
-	if (fsync(dir) < 0) {
-		failed(errno, "fsync " SC_CLONE_DIR, err);
-		close(fd);
-		return -1;
-	}
 	*ret_fd = fd;
+	if (fsync(dir) < 0)
+		return failed(errno, "fsync " SC_CLONE_DIR, err);
 	return 0;
 }
 

@@ -145,11 +145,13 @@ int sc_stage_open(const struct sc_stage_params *params, struct sc_staged **ret,
 	}
 	stage->uid = st.st_uid;
 	stage->gid = st.st_gid;
-	if (stage->in_place ? enter_data_directory(stage, err) < 0
-			    : check_empty(stage, err) < 0)
+	if (!stage->in_place && check_empty(stage, err) < 0)
 		goto fail;
-	if (!stage->in_place && mark_in_progress(stage, err) < 0) {
-		sc_stage_abort(stage);
+	if (stage->in_place ? enter_data_directory(stage, err) < 0
+			    : mark_in_progress(stage, err) < 0) {
+		/* Without the lock the mark is another one's. */
+		if (!stage->in_place || stage->lock_fd >= 0)
+			sc_stage_abort(stage);
 		goto fail;
 	}
 	*ret = stage;
