@@ -33,7 +33,7 @@ WARN    += -Wno-error
 endif
 # HOOKS=1 builds into build/hooks what tests can kill at a step (io/base/step.h).
 ifdef HOOKS
-B       := build/hooks
+B       := $(B)/hooks
 CPPFLAGS += -DSC_TEST_HOOKS
 endif
 CPPFLAGS += -D_GNU_SOURCE -I.
@@ -42,7 +42,7 @@ LDFLAGS += -pthread $(if $(SAN),-fsanitize=$(SAN))
 
 PKGS    := devmapper jansson libcrypto liblz4 libssl libxxhash liburing libzstd zlib
 need     = $(if $(shell pkg-config --exists $(1) && echo y),,$(error $(1) is missing: run `make deps` (Debian package $(2))))
-ifeq ($(filter help clean deps uninstall demo bench check check-unit check-it check-dm check-dm-all check-san check-all fuzz lint,$(MAKECMDGOALS)),)
+ifeq ($(filter help clean deps uninstall demo bench check check-unit check-it check-dm check-dm-all check-san check-all fuzz fault lint,$(MAKECMDGOALS)),)
 $(call need,devmapper,libdevmapper-dev)
 $(call need,jansson,libjansson-dev)
 $(call need,liblz4,liblz4-dev)
@@ -141,6 +141,20 @@ $(B)/fuzz/fuzz_recipient: LDFLAGS += -Wl,--wrap=recipient_start_streams
 
 fuzzers: $(FUZZERS)
 
+# The fault campaign (tests/fault/campaign.c) makes calls of a daemon fail.
+FAULT_WRAPPED := malloc calloc realloc reallocarray strdup mmap pthread_create pread fstat fdopendir pwrite write \
+                 mkdirat renameat unlinkat ftruncate fallocate fsync flock openat syscall sendmsg recvmsg recv connect accept4
+ifdef HOOKS
+$(B)/snapcloned: $(B)/obj/tests/fault/hooks.o
+$(B)/snapcloned: LDFLAGS += $(addprefix -Wl$(comma)--wrap=,$(FAULT_WRAPPED))
+endif
+
+CAMPAIGN_SRC := $(filter-out tests/fault/hooks.c,$(wildcard tests/fault/*.c))
+$(B)/fault/campaign: $(call obj,$(CAMPAIGN_SRC)) $(LIB)
+	$(call say,LD,$@)
+	@mkdir -p $(@D)
+	$(Q)$(CC) $(LDFLAGS) -o $@ $^ $(PKG_LIBS)
+
 # Programs that measure; each says in its head what and how to call it.
 $(B)/perf/%: $(B)/obj/tests/perf/%.o $(LIB)
 	$(call say,LD,$@)
@@ -158,7 +172,7 @@ perf: $(patsubst tests/perf/%.c,$(B)/perf/%,$(wildcard tests/perf/*.c)) ## build
 # Every engine of this test makes faults.
 $(B)/unit/test_faults: LDFLAGS += -Wl,--wrap=sc_engine_open
 
-units: $(UNITS) fuzzers $(if $(SAN)$(HOOKS),,hooks)
+units: $(UNITS) fuzzers $(if $(SAN)$(HOOKS),,hooks build/fault/campaign)
 
 hooks:
 	$(Q)$(MAKE) --no-print-directory HOOKS=1 build/hooks/snapcloned build/hooks/mysql_clone.so \
@@ -201,15 +215,26 @@ check-dm-all: ## the same, all of them
 	$(MAKE) --no-print-directory all hooks
 	tests/run dm --all
 
-check-san: ## the tests with AddressSanitizer and UBSan in daemon and unit tests
-	scripts/deps --check || scripts/deps
-	$(MAKE) --no-print-directory all hooks
+check-san: ## the tests under AddressSanitizer and UBSan, ThreadSanitizer and valgrind
+	scripts/deps --check valgrind || scripts/deps valgrind
+	$(MAKE) --no-print-directory all units
 	$(MAKE) --no-print-directory SAN=address,undefined all units
+	$(MAKE) --no-print-directory SAN=address,undefined HOOKS=1 build/san-address-undefined/hooks/snapcloned
+	$(MAKE) --no-print-directory SAN=thread all units
+	$(MAKE) --no-print-directory SAN=thread HOOKS=1 build/san-thread/hooks/snapcloned
+	tests/run unit --valgrind
+	tests/run unit --tsan
+	tests/run fault --tsan
 	tests/run --san
+
+fault: ## the whole fault campaign (tests/fault)
+	scripts/deps --check || scripts/deps
+	$(MAKE) --no-print-directory all hooks build/fault/campaign
+	tests/run fault --all
 
 # Long runs, one after the other; each is a target that ends with status 0 when
 # all is well. Whoever adds a long run adds it here.
-CHECK_ALL := check check-san check-dm-all fuzz
+CHECK_ALL := check check-san check-dm-all fuzz fault
 
 check-all: ## everything, the long runs too (hours)
 	set -e; for t in $(CHECK_ALL); do echo "== make $$t"; $(MAKE) --no-print-directory $$t; done
@@ -232,7 +257,7 @@ bench: ## compare the speed with the stock plugin on the same servers (minutes, 
 
 clean: ## remove what was built (keeps the unpacked MySQL)
 	rm -rf build/obj build/pic build/unit build/perf build/dm build/hooks build/san-* build/*.a build/*.so \
-	       build/fuzz build/fuzzer \
+	       build/fuzz build/fuzzer build/fault build/fault-data* \
 	       build/snapclone build/snapcloned build/snapcloned.service \
 	       build/daemon-path
 
@@ -244,6 +269,6 @@ help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST) | expand -t 24
 
 .PHONY: all units perf hooks install uninstall FORCE deps check check-unit check-it check-dm check-dm-all check-san demo bench clean lint help
-.PHONY: fuzzers fuzz check-all
+.PHONY: fuzzers fuzz fault check-all
 .SECONDARY:
 -include $(shell [ -d build ] && find $(B)/obj $(B)/pic -name '*.d' 2>/dev/null)

@@ -4,8 +4,9 @@
  * is done. Builds for the fault tests (SC_TEST_HOOKS) end the process there,
  * as SIGKILL would, when the environment variable SNAPCLONE_KILL_AFTER names
  * the step (table:step), and with SNAPCLONE_KILL_PARENT=1 the parent too (an
- * embedded daemon's mysqld); SNAPCLONE_STOP_AFTER stops it there (SIGSTOP). In
- * other builds this is nothing.
+ * embedded daemon's mysqld); SNAPCLONE_STOP_AFTER stops it there (SIGSTOP).
+ * sc_step_report() is the fault campaign's (tests/fault/hooks.c). In other
+ * builds this is nothing.
  */
 #ifndef SC_BASE_STEP_H
 #define SC_BASE_STEP_H
@@ -26,10 +27,15 @@ static inline int sc_step_is(const char *variable, const char *table,
 	       !strcmp(at + n + 1, step);
 }
 
+/* Not in the plugin, nor in unit tests. */
+__attribute__((weak)) void sc_step_report(const char *table, const char *step);
+
 static inline void sc_step_done(const char *table, const char *step)
 {
 	const char *parent = getenv("SNAPCLONE_KILL_PARENT");
 
+	if (sc_step_report)
+		sc_step_report(table, step);
 	if (sc_step_is("SNAPCLONE_STOP_AFTER", table, step))
 		raise(SIGSTOP);
 	if (!sc_step_is("SNAPCLONE_KILL_AFTER", table, step))
