@@ -37,6 +37,8 @@ struct candidate {
 /* A page is written in milliseconds. */
 #define KEY_TRIES 20
 #define KEY_WAIT_MS 10
+#define LENGTH_TRIES 20
+#define LENGTH_WAIT_MS 5
 
 struct scan {
 	struct sc_filelist *list;
@@ -128,6 +130,38 @@ static int find_key(struct scan *sc, int fd, const char *path,
 					      : "there is no keyring");
 }
 
+/*
+ * Is the whole tablespace there? InnoDB makes a file longer before page 0 says
+ * so, and never shorter: a file that has less was cut. Page 0 may be written
+ * while it is read: another look tells. The system tablespace may have several
+ * files, and the server compares their sizes itself when it starts.
+ */
+static int check_length(struct scan *sc, int fd, const char *path,
+			const struct sc_page_spec *spec)
+{
+	uint64_t pages = 0;
+	struct stat st;
+
+	for (int i = 0; spec->space_id && i < LENGTH_TRIES; i++) {
+		uint8_t page0[SC_PAGE0_NEEDED] = { 0 };
+		ssize_t n = sc_pread_full(fd, page0, sizeof(page0), 0);
+
+		if (n < 0 || fstat(fd, &st) < 0)
+			return scan_failed(sc, n < 0 ? (int)-n : errno, path);
+		pages = sc_page_space_size(page0);
+		if (pages * spec->physical_size <= (uint64_t)st.st_size)
+			return 0;
+		sc_sleep_ms(LENGTH_WAIT_MS);
+	}
+	if (!pages)
+		return 0;
+	return sc_err_set(
+		sc->err, SC_ER_INTERNAL_ERROR,
+		"%s is truncated: it has %lld bytes, and its page 0 says %llu pages of %u; HINT: check the donor with innochecksum and CHECK TABLE; nothing was cloned",
+		path, (long long)st.st_size, (unsigned long long)pages,
+		spec->physical_size);
+}
+
 /* Page geometry from page 0; a space whose page 0 was never written (a crash
  * leftover) is taken to have plain pages. */
 static int read_spec(struct scan *sc, int fd, const char *path,
@@ -149,6 +183,8 @@ static int read_spec(struct scan *sc, int fd, const char *path,
 	if (rc == 1)
 		*spec = (struct sc_page_spec){ .physical_size = sc->page_size,
 					       .logical_size = sc->page_size };
+	if (check_length(sc, fd, path, spec) < 0)
+		return -1;
 	return spec->encrypted ? find_key(sc, fd, path, spec) : 0;
 }
 

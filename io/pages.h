@@ -146,4 +146,10 @@ static inline uint32_t sc_page_space(const void *page)
 	return sc_load_be32((const uint8_t *)page + 34);
 }
 
+/* Of page 0: pages of the tablespace. Source: FSP_SIZE in fsp0fsp.h. */
+static inline uint32_t sc_page_space_size(const void *page0)
+{
+	return sc_load_be32((const uint8_t *)page0 + 46);
+}
+
 #endif

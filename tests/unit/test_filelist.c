@@ -395,6 +395,30 @@ static void nonsense_in_page_0(void **state)
 	expect_refused("db/junk.ibd: ");
 }
 
+/* A tablespace of three pages whose page 0 says so many. */
+static void put_cut(const char *path, uint32_t flags, uint8_t says)
+{
+	struct sc_page_spec spec = fx_spec(flags, 7);
+	uint8_t *pages = fx_pages(&spec, 3, 1000);
+
+	sc_store_be32(pages + 46, says);
+	dir_fixture_put(dir.fd, path, pages, (size_t)3 * spec.physical_size);
+	free(pages);
+}
+
+static void truncated_files(void **state)
+{
+	(void)state;
+	put_space("ibdata1", FX_FLAGS_PLAIN, 3);
+	put_cut("db/whole.ibd", FX_FLAGS_PLAIN, 3);
+	put_cut("db/longer.ibd", FX_FLAGS_PLAIN, 1);
+	assert_int_equal(scan("ibdata1"), 0);
+	sc_filelist_free(&list);
+	put_cut("db/cut.ibd", FX_FLAGS_PLAIN, 4);
+	expect_refused(
+		"db/cut.ibd is truncated: it has 49152 bytes, and its page 0 says 4 pages of 16384");
+}
+
 static void encrypted_space(void **state)
 {
 	(void)state;
@@ -504,6 +528,7 @@ int main(void)
 		TEST(page_geometry),
 		TEST(files_without_page_0),
 		TEST(nonsense_in_page_0),
+		TEST(truncated_files),
 		TEST(encrypted_space),
 		TEST(encrypted_system_space),
 		TEST(linked_directory),
