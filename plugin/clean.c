@@ -18,6 +18,11 @@ bool sc_clean_needed(void)
 	return access(STAGE_MARK, F_OK) == 0;
 }
 
+void sc_clean_forget(void)
+{
+	unlink(STAGE_MARK);
+}
+
 static int await_cleaned(struct sc_link *link, struct sc_err *err)
 {
 	CLEANUP_MSG struct sc_ctl_msg msg = { 0 };

@@ -15,4 +15,8 @@ bool sc_clean_needed(void);
  * left. Refuses when a commit waits for the restart. */
 int sc_clean_data_directory(struct sc_err *err);
 
+/* The clone is the data directory now: forget that somebody staged here. A
+ * power cut just after the commit brings the mark of that back. */
+void sc_clean_forget(void);
+
 #endif

@@ -149,6 +149,7 @@ void sc_finish_cleanup(struct sc_sql *sql)
 		return;
 	remove_old_schemas(sql);
 	remove_saved_binlogs();
+	sc_clean_forget();
 	unlink(SC_RESET_PENDING);
 	unlink(SC_SAVED_GTIDS);
 }

@@ -99,6 +99,9 @@ void sc_status_parse_view(FILE *in, struct sc_status *st);
 void sc_status_print_view(FILE *out, const struct sc_status *st);
 void sc_status_parse_progress(FILE *in, struct sc_status *st);
 void sc_status_print_progress(FILE *out, const struct sc_status *st);
-void sc_status_parse_recovery(FILE *in, struct sc_status *st);
+/* unknown_end_us: the end of the recovery when the file does not tell; 0: it
+ * failed. */
+void sc_status_parse_recovery(FILE *in, struct sc_status *st,
+			      uint64_t unknown_end_us);
 
 #endif

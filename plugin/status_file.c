@@ -12,6 +12,7 @@
 #include "plugin/status.h"
 
 #include "io/base/cleanup.h"
+#include "io/base/clock.h"
 #include "io/base/fdio.h"
 
 #include <fcntl.h>
@@ -202,10 +203,14 @@ static void parse_position(FILE *in, struct sc_status *st)
 	st->gtid_executed = read_rest(in);
 }
 
-void sc_status_parse_recovery(FILE *in, struct sc_status *st)
+void sc_status_parse_recovery(FILE *in, struct sc_status *st,
+			      uint64_t unknown_end_us)
 {
-	uint64_t begin = read_u64(in), end = read_u64(in);
+	uint64_t begin = read_u64(in), end = unknown_end_us;
+	char line[64];
 
+	if (read_line(in, line, sizeof(line)))
+		end = strtoull(line, NULL, 10);
 	parse_position(in, st);
 	recovered_stages(st, begin, end);
 	st->end_us = end;
@@ -302,9 +307,10 @@ bool sc_status_recover(int dirfd, struct sc_status *st)
 
 	if (!in)
 		return false;
-	/* InnoDB removes that list after it appended the GTIDs. */
+	/* InnoDB removes that list after it appended the GTIDs. It does not
+	 * sync what it appends: a power cut takes that away. */
 	pending = faccessat(dir, REPLACE_FILES, F_OK, AT_SYMLINK_NOFOLLOW) == 0;
-	sc_status_parse_recovery(in, st);
+	sc_status_parse_recovery(in, st, pending ? 0 : sc_wall_us());
 	fclose(in);
 	if (!pending)
 		unlinkat(dir, STATUS_RECOVERY, 0);

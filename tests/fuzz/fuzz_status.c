@@ -47,6 +47,11 @@ static void try_table(const struct fuzz_in *in, parse_fn *parse,
 	free(again.gtid_executed);
 }
 
+static void parse_recovery(FILE *in, struct sc_status *st)
+{
+	sc_status_parse_recovery(in, st, 1);
+}
+
 static void try_end(const struct fuzz_in *in)
 {
 	FILE *f = open_text(in->p, in->left);
@@ -77,7 +82,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		try_table(&in, sc_status_parse_progress,
 			  sc_status_print_progress, sc_status_parse_progress);
 	else
-		try_table(&in, sc_status_parse_recovery, sc_status_print_view,
+		try_table(&in, parse_recovery, sc_status_print_view,
 			  sc_status_parse_view);
 	return 0;
 }

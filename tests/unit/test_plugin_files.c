@@ -107,7 +107,7 @@ static void recovery_completes_the_stages(void **state)
 	st.stages[SC_STAGE_FILE_SYNC] = (struct sc_stage_row){
 		.state = SC_STATE_COMPLETED, .begin_us = 50, .end_us = 60
 	};
-	sc_status_parse_recovery(in, &st);
+	sc_status_parse_recovery(in, &st, 300);
 	fclose(in);
 	assert_int_equal(st.state, SC_STATE_COMPLETED);
 	assert_int_equal(st.end_us, 200);
@@ -123,11 +123,28 @@ static void failed_recovery_is_failed(void **state)
 	FILE *in = text("100\n0\n");
 
 	(void)state;
-	sc_status_parse_recovery(in, &st);
+	sc_status_parse_recovery(in, &st, 300);
 	fclose(in);
 	assert_int_equal(st.state, SC_STATE_FAILED);
 	assert_int_equal(st.error_no, SC_ER_INTERNAL_ERROR);
 	assert_int_equal(st.stages[SC_STAGE_RECOVERY].state, SC_STATE_FAILED);
+}
+
+static void recovery_whose_end_was_lost(void **state)
+{
+	static const uint64_t end_us[] = { 0, 300 };
+
+	(void)state;
+	for (size_t i = 0; i < SC_ARRAY_SIZE(end_us); i++) {
+		struct sc_status st = { .id = 1 };
+		FILE *in = text("100\n");
+
+		sc_status_parse_recovery(in, &st, end_us[i]);
+		fclose(in);
+		assert_int_equal(st.state, end_us[i] ? SC_STATE_COMPLETED
+						     : SC_STATE_FAILED);
+		assert_int_equal(st.end_us, end_us[i]);
+	}
 }
 
 #define END_HEAD "format=1\nend_lsn=5\nbinlog_file=\nbinlog_position=0\n"
@@ -173,6 +190,7 @@ int main(void)
 		cmocka_unit_test(garbage_is_no_clone),
 		cmocka_unit_test(recovery_completes_the_stages),
 		cmocka_unit_test(failed_recovery_is_failed),
+		cmocka_unit_test(recovery_whose_end_was_lost),
 		cmocka_unit_test(end_files),
 	};
 
