@@ -161,13 +161,15 @@ $(B)/perf/%: $(B)/obj/tests/perf/%.o $(LIB)
 	@mkdir -p $(@D)
 	$(Q)$(CC) $(LDFLAGS) -o $@ $^ $(PKG_LIBS)
 
-# The device layer by command line, for the tests in a guest kernel.
+perf: $(patsubst tests/perf/%.c,$(B)/perf/%,$(wildcard tests/perf/*.c)) ## build the programs that measure (build/perf)
+
+# What the tests in the guest need.
 $(B)/dm/%: $(B)/obj/tests/dm/%.o $(LIB)
 	$(call say,LD,$@)
 	@mkdir -p $(@D)
 	$(Q)$(CC) $(LDFLAGS) -o $@ $^ $(PKG_LIBS)
 
-perf: $(patsubst tests/perf/%.c,$(B)/perf/%,$(wildcard tests/perf/*.c)) ## build the programs that measure (build/perf)
+dm: $(patsubst tests/dm/%.c,$(B)/dm/%,$(wildcard tests/dm/*.c))
 
 # Every engine of this test makes faults.
 $(B)/unit/test_faults: LDFLAGS += -Wl,--wrap=sc_engine_open
@@ -207,12 +209,12 @@ check-it: ## integration tests only (real mysqld)
 
 check-dm: ## tests that need device-mapper, in guests (minutes; as root)
 	scripts/deps --check || scripts/deps
-	$(MAKE) --no-print-directory all hooks
+	$(MAKE) --no-print-directory all hooks dm
 	tests/run dm
 
 check-dm-all: ## the same, all of them
 	scripts/deps --check || scripts/deps
-	$(MAKE) --no-print-directory all hooks
+	$(MAKE) --no-print-directory all hooks dm
 	tests/run dm --all
 
 check-san: ## the tests under AddressSanitizer and UBSan, ThreadSanitizer and valgrind
@@ -268,7 +270,7 @@ lint: ## formatting of C, shellcheck (needs clang-format and shellcheck)
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST) | expand -t 24
 
-.PHONY: all units perf hooks install uninstall FORCE deps check check-unit check-it check-dm check-dm-all check-san demo bench clean lint help
+.PHONY: all units perf dm hooks install uninstall FORCE deps check check-unit check-it check-dm check-dm-all check-san demo bench clean lint help
 .PHONY: fuzzers fuzz fault check-all
 .SECONDARY:
 -include $(shell [ -d build ] && find $(B)/obj $(B)/pic -name '*.d' 2>/dev/null)

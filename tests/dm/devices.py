@@ -4,6 +4,7 @@ import os
 import subprocess
 import tempfile
 
+TREE = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 STRIPE_SECTORS = 128
 CRYPT_KEY = '5a' * 64  # aes-xts-plain64 with 256 bits
 MKFS = {'xfs': ['mkfs.xfs', '-q', '-f'], 'ext4': ['mkfs.ext4', '-q', '-F'], 'btrfs': ['mkfs.btrfs', '-q', '-f']}
@@ -112,10 +113,11 @@ class Stack:
         self.undo.append(lambda: set_kernel(f'block/{name}/reset', 1))
         return f'/dev/{name}'
 
-    def mount(self, device, *options):
-        """Mount a device; the directory."""
-        directory = tempfile.mkdtemp(prefix='dm-', dir='/run')
-        self.undo.append(lambda: os.rmdir(directory))
+    def mount(self, device, *options, directory=None):
+        """Mount a device on a new directory, or on that one; the directory."""
+        if not directory:
+            directory = tempfile.mkdtemp(prefix='dm-', dir='/run')
+            self.undo.append(lambda: os.rmdir(directory))
         run('mount', *options, device, directory)
         self.undo.append(lambda: run('umount', directory))
         os.chmod(directory, 0o755)

@@ -2,14 +2,17 @@
 """A file of tests in a guest of its own: how it is booted, and what its kernel may not say.
 
 A file of tests says what its guest is like by assignments of constants: DISKS (sizes), MEMORY, LIMIT_S
-(seconds), ALL_LIMIT_S (the same with the tests that take long).
+(seconds), ALL_LIMIT_S (the same with the tests that take long); HOST = True: it runs outside and boots guests
+itself, on the CPU DM_CPU.
 """
 import ast
 import os
 import re
 
 TREE = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
-DEFAULTS = {'DISKS': (), 'MEMORY': '2G', 'LIMIT_S': 240, 'ALL_LIMIT_S': 900}
+INSIDE = os.path.exists('/host/ctl')  # a guest
+ALL = os.environ.get('DM_ALL') == '1'  # in the guest: the tests that take long, too
+DEFAULTS = {'DISKS': (), 'MEMORY': '2G', 'LIMIT_S': 240, 'ALL_LIMIT_S': 900, 'HOST': False}
 # What no test may provoke.
 FATAL = re.compile(r'\bBUG\b|\bWARNING:|\bOops\b|blocked for more than|Kernel panic|Call Trace|general protection|'
                    r'possible recursive locking|INFO: task|list_(add|del) corruption|Internal error|XFS_WANT_CORRUPTED')
@@ -46,13 +49,16 @@ def command(path, share, cpu, seconds, everything):
     share: directory for report.xml and the kernel's log (console). everything: the tests that take long, too.
     """
     wanted = constants(path)
+    env = ['env', f'DM_ALL={int(everything)}', f'DM_CPU={cpu}']
+    pytest = ['/usr/bin/python3', '-m', 'pytest', '-q', '-p', 'no:cacheprovider',
+              '--junitxml', os.path.join(share, 'report.xml'), '-o', f'faulthandler_timeout={seconds - 10}', path]
+    if wanted['HOST']:
+        return env + pytest
     argv = [os.path.join(TREE, 'scripts', 'vm-run'), '--mem', wanted['MEMORY'], '--cpu', str(cpu),
             '--timeout', str(seconds), '--log', os.path.join(share, 'console'), '--share', share]
     for size in wanted['DISKS']:
         argv += ['--disk', size]
-    return argv + ['--', 'env', f'DM_ALL={int(everything)}', '/usr/bin/python3', '-m', 'pytest', '-q',
-                   '-p', 'no:cacheprovider', '--junitxml', os.path.join(share, 'report.xml'),
-                   '-o', f'faulthandler_timeout={seconds - 10}', path]
+    return argv + ['--'] + env + pytest
 
 
 def fatal(share):
@@ -60,5 +66,5 @@ def fatal(share):
     try:
         with open(os.path.join(share, 'console'), encoding='utf-8', errors='replace') as f:
             return [line for line in f.read().splitlines() if FATAL.search(line)]
-    except OSError:
-        return ['no kernel log']
+    except FileNotFoundError:
+        return []  # it never ran, or was not in a guest
