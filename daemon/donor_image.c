@@ -123,6 +123,8 @@ int donor_drop_image(struct donor *d, struct sc_err *err)
 		return 0;
 	if (image->undo(image, err) < 0)
 		return sc_err_context(err, "provider %s", image->provider);
+	if (!image->undo_us)
+		return 0;
 	sc_info("provider %s: image given back, a write of this server waited at most %" PRIu64
 		".%03" PRIu64 " ms for it",
 		image->provider, image->undo_us / 1000, image->undo_us % 1000);

@@ -10,6 +10,7 @@
 
 const struct sc_provider *const sc_providers[] = {
 	&sc_provider_dm,
+	&sc_provider_btrfs,
 	&sc_provider_reflink,
 	&sc_provider_live,
 	NULL,
@@ -28,10 +29,14 @@ static const struct sc_provider *by_choice(enum sc_provider_choice choice)
 
 static void log_image(const struct sc_image *image, const char *why)
 {
-	sc_info("provider %s (%s): image made, a write of this server waited at most %" PRIu64
-		".%03" PRIu64 " ms for it",
-		image->provider, why, image->swap_us / 1000,
-		image->swap_us % 1000);
+	char wait[80] = "";
+
+	if (image->swap_us)
+		snprintf(wait, sizeof(wait),
+			 ", a write of this server waited at most %" PRIu64
+			 ".%03" PRIu64 " ms for it",
+			 image->swap_us / 1000, image->swap_us % 1000);
+	sc_info("provider %s (%s): image made%s", image->provider, why, wait);
 }
 
 static int open_wanted(const struct sc_image_request *request,

@@ -61,6 +61,9 @@ extern const struct sc_provider sc_provider_dm;
  * file system, no privilege. */
 extern const struct sc_provider sc_provider_live;
 
+/* A snapshot of the subvolume (btrfs); needs CAP_SYS_ADMIN. */
+extern const struct sc_provider sc_provider_btrfs;
+
 /* Shares the extents of the files (XFS, btrfs, bcachefs); no privilege. */
 extern const struct sc_provider sc_provider_reflink;
 

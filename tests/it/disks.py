@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """File systems on loop devices, made and removed by the tests that need them. Need root and the mkfs tools."""
 import contextlib
+import json
 import os
 import shutil
 import subprocess
@@ -8,6 +9,9 @@ import tempfile
 import time
 
 import pytest
+
+from helpers import need_ours, only_ours
+from sandbox import Sandbox
 
 MIB = 1 << 20
 MKFS = {'xfs': ['mkfs.xfs', '-q', '-m', 'reflink=1'], 'ext4': ['mkfs.ext4', '-q'], 'btrfs': ['mkfs.btrfs', '-q']}
@@ -53,3 +57,24 @@ def disk(kind, mib=4096, sector=512, options=''):
         if device:
             run('losetup', '--detach', device)
         shutil.rmtree(base)
+
+
+@contextlib.contextmanager
+def on_disk(kind, **options):
+    """A sandbox whose servers stand on a file system of its own."""
+    need_ours()
+    only_ours()
+    with disk(kind, **options) as path, Sandbox(path + '/box') as box:
+        yield box
+        assert box.leftovers() == []
+
+
+def logged(server, text):
+    """Lines of the error log with that text."""
+    return [line for line in server.log_text().splitlines() if text in line]
+
+
+def head(target):
+    """Head of a clone's manifest."""
+    with open(os.path.join(target, '#clone', '#snapclone_manifest.jsonl'), encoding='utf-8') as f:
+        return json.loads(f.readline())

@@ -260,6 +260,7 @@ class Sandbox:
         self.keep = keep
         self.build, self.daemon = (build, os.path.join(build, 'snapcloned')) if build else (BUILD, SNAPCLONED)
         self.servers = {}
+        self.services = []  # snapcloned (service.py)
         self.env = {}
         os.makedirs(self.base, exist_ok=True)
         os.chmod(self.base, 0o711)
@@ -344,7 +345,7 @@ class Sandbox:
 
     def leftovers(self, *directories, running=True):
         """See leftovers.leftovers(); running=False: no server may run any more."""
-        servers = list(self.servers.values()) if running else []
+        servers = [*self.servers.values(), *self.services] if running else []
         return leftovers(self.base, servers, directories)
 
     def destroy(self):

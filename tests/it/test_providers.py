@@ -1,7 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """Who makes the image: the choice, and clone_provider."""
-import contextlib
-import json
 import os
 import re
 import shutil
@@ -9,7 +7,7 @@ import time
 
 import pytest
 
-from disks import disk, run
+from disks import disk, head, logged, on_disk, run
 from helpers import (Background, clone_under_load, copying, instance, local, need_ours, only_ours, slow, start_donor,
                      start_recipient, unharmed, wait_for)
 from proof.load import load
@@ -36,12 +34,6 @@ def shared(pair):  # pylint: disable=redefined-outer-name
     shutil.rmtree(pair[0].path('clones') + '/c', ignore_errors=True)
 
 
-
-
-def head(target):
-    """Head of a clone's manifest."""
-    with open(os.path.join(target, '#clone', '#snapclone_manifest.jsonl'), encoding='utf-8') as f:
-        return json.loads(f.readline())
 
 
 def test_values(shared):
@@ -81,21 +73,6 @@ def test_refusal_is_the_error(shared, how):
 
 
 # ---- what the data directory stands on --------------------------------------
-
-@contextlib.contextmanager
-def on_disk(kind, **options):
-    """A sandbox whose servers stand on a file system of its own."""
-    need_ours()
-    only_ours()
-    with disk(kind, **options) as path, Sandbox(path + '/box') as box:
-        yield box
-        assert box.leftovers() == []
-
-
-def logged(server, text):
-    """Lines of the error log with that text."""
-    return [line for line in server.log_text().splitlines() if text in line]
-
 
 @pytest.mark.parametrize('kind', ['xfs', 'btrfs'])
 def test_reflink_under_load(kind):

@@ -14,6 +14,7 @@ import pytest
 from helpers import (OURS, Background, copying, daemons, fast, instance, local, need_ours, nothing_left, only_ours,
                      slow, start_donor, start_recipient, unharmed)
 from leftovers import read
+from service import Service
 from template import BUILD
 
 pytestmark = pytest.mark.skipif(OURS != 'ours', reason='about our daemon only')
@@ -31,33 +32,6 @@ def run(program, *args):
     done = subprocess.run([os.path.join(BUILD, program), *args], stdout=subprocess.PIPE, stderr=subprocess.PIPE,
                           timeout=30, check=False)
     return done.returncode, done.stdout.decode(), done.stderr.decode()
-
-
-class Service:
-    """A snapcloned that listens in a directory of the sandbox."""
-
-    def __init__(self, box, *options):
-        self.path = box.path('service') + '/s.sock'
-        self.log = box.path('service') + '/log'
-        with open(self.log, 'ab') as log:
-            self.process = subprocess.Popen(
-                [os.path.join(BUILD, 'snapcloned'), f'--socket={self.path}', '--config=/dev/null',
-                 '--allow_user=nobody', *options], stdout=log, stderr=log)
-        for _ in range(200):
-            if self.answers():
-                return
-            time.sleep(0.02)
-        raise AssertionError(read(self.log))
-
-    def answers(self):
-        """True when somebody listens."""
-        with socket.socket(socket.AF_UNIX) as s:
-            return s.connect_ex(self.path) == 0
-
-    def end(self):
-        """SIGTERM; the exit status."""
-        self.process.terminate()
-        return self.process.wait(20)
 
 
 @pytest.fixture

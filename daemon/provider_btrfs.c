@@ -1,0 +1,287 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * The `btrfs` provider: a read-only snapshot of the subvolume that the data
+ * directory lies in. Of one moment, as after a power cut; with the redo log in
+ * it when that is in the same subvolume. See daemon/btrfs.h for where it lies
+ * and who removes it.
+ */
+#include "daemon/provider.h"
+
+#include "daemon/btrfs.h"
+#include "daemon/reserve.h"
+#include "io/base/cleanup.h"
+#include "io/base/clock.h"
+#include "io/base/fdio.h"
+#include "io/base/log.h"
+#include "io/direct.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+
+struct image_btrfs {
+	struct sc_image base; /* root, redo: owned, in the snapshot */
+	struct sc_reserve *reserve;
+	int top;      /* of the file system, owned; -1 = none */
+	int snapshot; /* root of ours, owned, with the lock; -1 = there is none
+		       */
+	char name[SC_BTRFS_NAME_SIZE];
+};
+
+static int btrfs_open_file(struct sc_image *image, const char *path,
+			   bool direct)
+{
+	int fd = direct && !image->buffered
+			 ? sc_direct_or_buffered(sc_open_beneath(
+				   image->root, path, O_RDONLY | O_DIRECT, 0))
+			 : -EINVAL;
+
+	if (fd == -EINVAL)
+		fd = sc_open_beneath(image->root, path, O_RDONLY, 0);
+	return fd;
+}
+
+static void close_fd(int *fd)
+{
+	if (*fd >= 0)
+		close(*fd);
+	*fd = -1;
+}
+
+static int btrfs_undo(struct sc_image *base, struct sc_err *err)
+{
+	struct image_btrfs *image = (struct image_btrfs *)base;
+	uint64_t began = sc_clock_us(CLOCK_MONOTONIC);
+	int rc = 0;
+
+	sc_reserve_stop(image->reserve);
+	image->reserve = NULL;
+	close_fd(&base->root);
+	close_fd(&base->redo);
+	if (image->snapshot >= 0)
+		rc = sc_btrfs_remove(image->top, image->name, err);
+	close_fd(&image->snapshot);
+	close_fd(&image->top);
+	base->undo_us = sc_clock_us(CLOCK_MONOTONIC) - began;
+	return rc;
+}
+
+static void btrfs_close(struct sc_image *base)
+{
+	struct sc_err err = SC_ERR_INIT;
+
+	if (btrfs_undo(base, &err) < 0)
+		sc_warning("%s; the next start of snapcloned removes it",
+			   err.msg);
+	free(base);
+}
+
+/* ---- can it? ------------------------------------------------------------- */
+
+static bool refuse(char *why, const char *text)
+{
+	snprintf(why, SC_WHY_SIZE, "%s", text);
+	return false;
+}
+
+static bool no_nested(const struct sc_image_request *request, char *why)
+{
+	char path[1024];
+	int rc = sc_btrfs_nested(request->datadir, path, sizeof(path));
+
+	if (rc == 0)
+		return true;
+	if (rc < 0)
+		snprintf(
+			why, SC_WHY_SIZE,
+			"the data directory cannot be searched for subvolumes: %s",
+			strerrordesc_np(-rc));
+	else
+		snprintf(
+			why, SC_WHY_SIZE,
+			"%.150s in the data directory is a subvolume or file system of its own, which a snapshot does not have",
+			path);
+	return false;
+}
+
+static bool btrfs_probe(const struct sc_image_request *request, char *why)
+{
+	CLEANUP_CLOSE int top = -1;
+
+	if (!sc_btrfs_is(request->datadir))
+		return refuse(why, "the data directory is not on btrfs");
+	if (request->doublewrite_dir[0] == '/')
+		return refuse(
+			why,
+			"innodb_doublewrite_dir lies outside the data directory");
+	top = sc_btrfs_mount(request->datadir, 0);
+	if (top == -EPERM || top == -EACCES)
+		return refuse(
+			why,
+			"snapshots need CAP_SYS_ADMIN, which only the service has");
+	if (top < 0) {
+		snprintf(why, SC_WHY_SIZE,
+			 "the top of the file system cannot be mounted: %s",
+			 strerrordesc_np(-top));
+		return false;
+	}
+	if (!no_nested(request, why) || !sc_reserve_has_room(request, why))
+		return false;
+	snprintf(why, SC_WHY_SIZE, "the data directory is on btrfs");
+	return true;
+}
+
+/* ---- make it ------------------------------------------------------------- */
+
+static int not_found(struct sc_err *err, int sys_errno, const char *what)
+{
+	return sc_err_sys(err, SC_ER_INTERNAL_ERROR, sys_errno,
+			  "cannot find the %s in its subvolume", what);
+}
+
+/* The directory of the running server as it is in the snapshot, which keeps
+ * inode numbers; a descriptor, or -1. */
+static int open_in_snapshot(const struct image_btrfs *image, int running,
+			    const struct sc_btrfs_place *place,
+			    const char *what, struct sc_err *err)
+{
+	int fd = *place->path ? sc_open_beneath(image->snapshot, place->path,
+						O_RDONLY | O_DIRECTORY, 0)
+			      : fcntl(image->snapshot, F_DUPFD_CLOEXEC, 0);
+	struct stat a, b;
+
+	if (fd < 0)
+		return not_found(err, *place->path ? -fd : errno, what);
+	if (fstat(fd, &a) == 0 && fstat(running, &b) == 0 &&
+	    a.st_ino == b.st_ino)
+		return fd;
+	close(fd);
+	return sc_err_set(err, SC_ER_INTERNAL_ERROR,
+			  "the %s is another one in the snapshot (%s)", what,
+			  place->path);
+}
+
+static int make_snapshot(struct image_btrfs *image,
+			 const struct sc_image_request *request,
+			 uint64_t subvolume, struct sc_err *err)
+{
+	CLEANUP_CLOSE int source = sc_btrfs_mount(request->datadir, subvolume);
+	size_t len = strlen(SC_BTRFS_PREFIX);
+
+	image->top = sc_btrfs_mount(request->datadir, 0);
+	if (source < 0 || image->top < 0)
+		return sc_err_sys(
+			err, SC_ER_INTERNAL_ERROR,
+			-(source < 0 ? source : image->top),
+			"cannot mount the subvolume of the data directory");
+	memcpy(image->name, SC_BTRFS_PREFIX, len);
+	for (size_t i = 0; i < SC_JOB_ID_SIZE; i++)
+		snprintf(image->name + len + 2 * i, 3, "%02x",
+			 request->job_id[i]);
+	image->snapshot = sc_btrfs_snapshot(image->top, source, image->name,
+					    &image->base.swap_us, err);
+	return image->snapshot < 0 ? -1 : 0;
+}
+
+static int open_directories(struct image_btrfs *image,
+			    const struct sc_image_request *request,
+			    const struct sc_btrfs_place *place,
+			    struct sc_err *err)
+{
+	struct sc_btrfs_place redo;
+
+	image->base.root = open_in_snapshot(image, request->datadir, place,
+					    "data directory", err);
+	if (image->base.root < 0)
+		return -1;
+	/* Elsewhere: the checkpoint that the follower began with is C. */
+	if (!sc_btrfs_is(request->redo) ||
+	    sc_btrfs_place(request->redo, &redo) < 0 ||
+	    redo.subvolume != place->subvolume) {
+		sc_info("the redo log is not in the data directory's subvolume: recovery of the clone begins at the checkpoint before the snapshot");
+		return 0;
+	}
+	image->base.redo = open_in_snapshot(image, request->redo, &redo,
+					    "redo directory", err);
+	return image->base.redo < 0 ? -1 : 0;
+}
+
+static int btrfs_open(const struct sc_image_request *request,
+		      struct sc_image **ret, struct sc_err *err)
+{
+	struct image_btrfs *image = calloc(1, sizeof(*image));
+	struct sc_btrfs_place place;
+	int rc;
+
+	if (!image)
+		return sc_err_set(err, SC_ER_INTERNAL_ERROR, "out of memory");
+	image->top = image->snapshot = -1;
+	image->base = (struct sc_image){ .open_file = btrfs_open_file,
+					 .undo = btrfs_undo,
+					 .close = btrfs_close,
+					 .provider = "btrfs",
+					 .root = -1,
+					 .redo = -1,
+					 .atomic = true,
+					 .buffered = request->buffered };
+	rc = sc_btrfs_place(request->datadir, &place);
+	if (rc < 0)
+		not_found(err, -rc, "data directory");
+	else if (make_snapshot(image, request, place.subvolume, err) == 0 &&
+		 open_directories(image, request, &place, err) == 0 &&
+		 sc_reserve_start(request, &image->reserve, err) == 0) {
+		*ret = &image->base;
+		return 0;
+	}
+	btrfs_close(&image->base);
+	return -1;
+}
+
+/* ---- after a crash ------------------------------------------------------- */
+
+/* Every btrfs that is mounted here; proc(5), mountinfo: "ID PARENT DEV ROOT
+ * PATH OPTIONS ... - TYPE SOURCE OPTIONS". */
+static int reap_mount(char *line, struct sc_err *err)
+{
+	char *type = strstr(line, " - "), path[4096];
+	CLEANUP_CLOSE int dir = -1, top = -1;
+
+	if (!type || strncmp(type + 3, "btrfs ", 6) != 0 ||
+	    sscanf(line, "%*s %*s %*s %*s %4095s", path) != 1)
+		return 0;
+	dir = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (dir < 0 || !sc_btrfs_is(dir))
+		return 0; /* covered by another mount, or \040 in its name */
+	top = sc_btrfs_mount(dir, 0);
+	return top < 0 ? 0 : sc_btrfs_reap_top(top, err);
+}
+
+static int btrfs_reap(const struct sc_config *config, struct sc_err *err)
+{
+	FILE *f = fopen("/proc/self/mountinfo", "re");
+	CLEANUP_FREE char *line = NULL;
+	bool bad = false;
+	size_t cap = 0;
+	int n = 0;
+
+	(void)config;
+	if (!f)
+		return sc_err_sys(err, SC_ER_INTERNAL_ERROR, errno,
+				  "cannot read /proc/self/mountinfo");
+	while (getline(&line, &cap, f) > 0) {
+		int rc = reap_mount(line, err);
+
+		n += rc > 0 ? rc : 0;
+		bad |= rc < 0;
+	}
+	fclose(f);
+	return bad ? -1 : n;
+}
+
+const struct sc_provider sc_provider_btrfs = { .name = "btrfs",
+					       .probe = btrfs_probe,
+					       .open = btrfs_open,
+					       .reap = btrfs_reap };

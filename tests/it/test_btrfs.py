@@ -1,0 +1,180 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""The provider btrfs: a snapshot of the subvolume, made by the service, gone whatever happens."""
+import contextlib
+import os
+import re
+import shutil
+import signal
+import time
+
+import pytest
+
+from disks import head, logged, on_disk, run
+from helpers import (INSTALL, Background, add_user, clone_under_load, copying, fast, instance, slow, start_donor, start_recipient,
+                     unharmed, wait_for)
+from proof.load import load
+from proof.prove import prepare_donor
+from proof.writer import NOISE
+from service import Service
+from template import give, server_user
+
+
+def snapshots(box):
+    """Our snapshots in the top of the file system that the sandbox stands on."""
+    return [name for name in os.listdir(os.path.dirname(box.base)) if name.startswith('.snapclone-')]
+
+
+@contextlib.contextmanager
+def served():
+    """(box, service, options of a donor that uses it) on btrfs."""
+    with on_disk('btrfs') as box:
+        service = Service(box)
+        try:
+            yield box, service, {'loose_clone_daemon_socket': service.path}
+        finally:
+            status = service.end() if service.pid else 0
+        assert status == 0 and not snapshots(box)
+
+
+def subvolume(box, name):
+    """A server's directory whose data directory becomes a subvolume of its own."""
+    server = box.server(name)
+    os.rename(server.datadir, server.datadir + '.plain')
+    run('btrfs', 'subvolume', 'create', server.datadir)
+    run('cp', '-a', server.datadir + '.plain/.', server.datadir)
+    run('rm', '-r', server.datadir + '.plain')
+    return server.datadir
+
+
+def test_under_load():
+    """The clone is the donor at E; it begins with the checkpoint in the snapshot."""
+    with served() as (box, _, options):
+        donor = start_donor(box, megabytes=60, innodb_redo_log_capacity='64M', **options)
+        recipient = start_recipient(box, donor)
+        target = box.path('clones') + '/c'
+        slow(recipient, 20)
+        clone_under_load(box, donor, recipient, instance(donor, target), target, tuple(NOISE))
+        top = head(target)
+        assert top['provider'] == 'btrfs'
+        assert top['checkpoint_lsn'] <= top['image_lsn'] < top['end_lsn']
+        assert top['swap_us'] > 0 and top['undo_us'] > 0
+        assert not snapshots(box)
+
+
+def test_redo_elsewhere():
+    """The redo log is not in the snapshot: recovery begins at the checkpoint before it."""
+    with served() as (box, service, options):
+        elsewhere = box.base + '/redo'
+        run('btrfs', 'subvolume', 'create', elsewhere)
+        donor = box.server('donor', plugin='ours', innodb_log_group_home_dir=elsewhere, **options)
+        shutil.move(donor.datadir + '/#innodb_redo', elsewhere)
+        give(elsewhere)
+        donor.start().sql(INSTALL)
+        add_user(donor)
+        prepare_donor(donor)
+        load(donor, 20, tables=2)
+        recipient = start_recipient(box, donor)
+        target = box.path('clones') + '/c'
+        clone_under_load(box, donor, recipient, instance(donor, target), target, ())
+        assert head(target)['provider'] == 'btrfs' and head(target)['image_lsn'] is None
+        assert "the redo log is not in the data directory's subvolume" in service.read_log()
+
+
+def test_a_subvolume_of_its_own():
+    """The data directory is the root of a subvolume."""
+    with served() as (box, _, options):
+        datadir = subvolume(box, 'plain')
+        donor = box.adopt('donor', datadir, plugin='ours', **options).start()
+        donor.sql(INSTALL)
+        target = box.path('clones') + '/c'
+        assert donor.error(f"CLONE LOCAL DATA DIRECTORY = '{target}'") == (0, '')
+        assert head(target)['provider'] == 'btrfs' and head(target)['image_lsn'] > 0
+
+
+def test_nested():
+    """A subvolume in the data directory would be empty in the snapshot: named, and another provider."""
+    with served() as (box, service, options):
+        donor = start_donor(box, megabytes=5, **options)
+        run('btrfs', 'subvolume', 'create', donor.datadir + '/nested')
+        give(donor.datadir + '/nested')
+        donor.sql('SET sql_log_bin = 0', 'CREATE TABLE proof.t (i INT)')
+        recipient = start_recipient(box, donor)
+        target = box.path('clones') + '/c'
+        assert recipient.error(instance(donor, target)) == (0, '')
+        assert head(target)['provider'] == 'reflink'
+        why = 'nested in the data directory is a subvolume or file system of its own'
+        assert f'provider btrfs is not used: {why}' in service.read_log()
+        donor.sql('SET GLOBAL clone_provider = BTRFS')
+        code, message = recipient.error(instance(donor, target + '2'))
+        assert code == 3862 and 'clone_provider=BTRFS cannot be used: ' + why in message, message
+        assert not os.path.exists(target + '2')
+
+
+def test_killed():
+    """A service that dies leaves its snapshot; the next start removes it, but not that of a service that lives."""
+    with served() as (box, service, options):
+        donor = start_donor(box, megabytes=20, **options)
+        recipient = start_recipient(box, donor)
+        slow(recipient, 2)
+        target = box.path('clones') + '/c'
+        with Background(recipient, instance(donor, target)) as clone:
+            copying(recipient)
+            assert len(snapshots(box)) == 1
+            other = Service(box, name='other')
+            assert len(snapshots(box)) == 1
+            assert other.end() == 0
+            service.process.kill()
+            service.process.wait()
+            assert clone.result()[0] == 3862
+        assert len(snapshots(box)) == 1
+        unharmed(donor, donor.pid)
+        other = Service(box, name='other')
+        assert not snapshots(box)
+        assert 'left by a daemon that died' in other.read_log()
+        assert other.end() == 0
+        fast(recipient)
+
+
+@pytest.mark.parametrize('how', ['kill', 'terminate'])
+def test_every_other_end(how):
+    """KILL of the statement, SIGTERM of the service: nothing is left."""
+    with served() as (box, service, options):
+        donor = start_donor(box, megabytes=20, **options)
+        recipient = start_recipient(box, donor)
+        slow(recipient, 2)
+        with Background(recipient, instance(donor, box.path('clones') + '/c')) as clone:
+            copying(recipient)
+            if how == 'kill':
+                recipient.sql(f'KILL QUERY {clone.id}')
+            else:
+                service.process.send_signal(signal.SIGTERM)
+            assert clone.result()[0] == (1317 if how == 'kill' else 3862)
+        wait_for(lambda: not snapshots(box), what='the end of the snapshot')
+        unharmed(donor, donor.pid)
+
+
+def test_without_privilege():
+    """A daemon that mysqld started makes no snapshots; it shares the files."""
+    if server_user().pw_uid == 0:
+        pytest.skip('mysqld runs as root here')
+    with on_disk('btrfs') as box:
+        donor = start_donor(box, megabytes=5)
+        recipient = start_recipient(box, donor)
+        target = box.path('clones') + '/c'
+        assert recipient.error(instance(donor, target)) == (0, '')
+        assert head(target)['provider'] == 'reflink'
+        assert logged(donor, 'provider btrfs is not used: snapshots need CAP_SYS_ADMIN, which only the service has')
+
+
+def test_stalls_are_told():
+    """How long a write may have waited for snapshot and removal is in the log."""
+    with served() as (box, service, options):
+        donor = start_donor(box, megabytes=5, **options)
+        recipient = start_recipient(box, donor)
+        began = time.monotonic()
+        assert recipient.error(instance(donor, box.path('clones') + '/c')) == (0, '')
+        took = 1000 * (time.monotonic() - began)
+        made = re.search(r'provider btrfs \(.*\): image made, a write of this server waited at most ([\d.]+) ms',
+                         service.read_log())
+        undone = re.search(r'provider btrfs: image given back, .* at most ([\d.]+) ms', service.read_log())
+        assert 0 < float(made.group(1)) < took and 0 < float(undone.group(1)) < took
