@@ -20,8 +20,11 @@ struct donor {
 	int fds[SC_DONOR_FDS_LOCAL]; /* by SC_DONOR_FD_*, -1 = none */
 
 	struct sc_image *image;
-	struct sc_image *running; /* the files as they are now; may be image */
-	struct sc_dblwr *dblwr;	  /* of an atomic image */
+	struct sc_image *running;  /* the files as they are now; may be image */
+	struct sc_dblwr *dblwr;	   /* of an atomic image */
+	bool share;		   /* local: files share extents with those of
+				      the server */
+	struct sc_reflink sharing; /* what that has cost */
 	struct sc_filelist list;
 	struct sc_redo_checkpoint followed_from; /* where the follower began */
 	struct sc_redo_checkpoint checkpoint;	 /* C */
@@ -60,6 +63,12 @@ int donor_find_image_end(struct donor *d, struct sc_err *err);
 int donor_drop_image(struct donor *d, struct sc_err *err);
 /* Whatever is left of it. */
 void donor_close_image(struct donor *d);
+
+/* donor_share.c: may a local clone's files share extents with the server's? */
+bool donor_may_share(struct donor *d, const struct sc_image_request *request);
+/* Share them, all that can be; the stage has made them. What was not shared is
+ * copied after it. */
+int donor_share_files(struct donor *d, struct sc_err *err);
 
 /* donor_redo.c: the threads that read the redo and pass it on. */
 int donor_start_follower(struct donor *d, struct sc_err *err);

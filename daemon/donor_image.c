@@ -32,6 +32,15 @@ static int open_running(struct donor *d, const struct sc_image_request *request,
 	return sc_provider_live.open(request, &d->running, err);
 }
 
+/* Files that are shared with the target need no other image of them. */
+static int make_image(struct donor *d, const struct sc_image_request *request,
+		      struct sc_err *err)
+{
+	return d->share ? sc_provider_live.open(request, &d->image, err)
+			: sc_provider_open(request, d->start.provider,
+					   &d->image, err);
+}
+
 /* C is the newest checkpoint in the image, not older than what is followed. */
 static int find_checkpoint(struct donor *d, struct sc_err *err)
 {
@@ -77,8 +86,9 @@ int donor_open_image(struct donor *d, struct sc_err *err)
 	};
 
 	memcpy(request.job_id, d->start.job_id, sizeof(request.job_id));
+	d->share = donor_may_share(d, &request);
 	if (open_running(d, &request, err) < 0 ||
-	    sc_provider_open(&request, d->start.provider, &d->image, err) < 0)
+	    make_image(d, &request, err) < 0)
 		return -1;
 	d->checkpoint = d->followed_from;
 	if (d->image->redo >= 0 && find_checkpoint(d, err) < 0)

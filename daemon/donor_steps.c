@@ -68,6 +68,7 @@ static int open_local(struct donor *d, struct sc_err *err)
 		.page_size = d->start.page_size,
 		.streams = d->start.streams,
 		.local = true,
+		.share = d->share,
 	};
 
 	if (sc_stage_open(&params, &d->stage, err) < 0)
@@ -307,8 +308,8 @@ static int step_seal(struct donor *d, struct sc_err *err)
 	memcpy(d->seal.donor_uuid, d->start.donor_uuid,
 	       sizeof(d->seal.donor_uuid));
 	snprintf(d->seal.provider, sizeof(d->seal.provider), "%s",
-		 d->image->provider);
-	d->seal.swap_us = d->image->swap_us;
+		 d->share ? sc_provider_reflink.name : d->image->provider);
+	d->seal.swap_us = d->share ? d->sharing.longest_us : d->image->swap_us;
 	d->seal.undo_us = d->image->undo_us;
 	donor_set_end(d, d->seal.mark.end_lsn);
 	donor_join_follower(d);
@@ -346,6 +347,7 @@ static const struct {
 	{ "list files", step_list },
 	{ "open sink", step_sink },
 	{ "begin", step_begin },
+	{ "share", donor_share_files },
 	{ "copy", step_copy },
 	{ "seal", step_seal },
 	{ "finish", step_finish },

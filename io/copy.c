@@ -216,9 +216,12 @@ static int begin(struct stream *st, uint64_t chunk, struct sc_err *err)
 	const struct sc_file *file = sc_filelist_find_chunk(list, chunk);
 	uint64_t off = (chunk - file->first_chunk) * SC_CHUNK_SIZE;
 	int sys_errno;
-	struct sc_openfile *in = sc_openfile_get(
-		&st->files, (uint32_t)(file - list->files), &sys_errno);
+	struct sc_openfile *in;
 
+	if (file->shared)
+		return 0;
+	in = sc_openfile_get(&st->files, (uint32_t)(file - list->files),
+			     &sys_errno);
 	if (!in)
 		return sc_err_sys(err, SC_ER_INTERNAL_ERROR, sys_errno,
 				  "cannot open %s", file->path);

@@ -34,6 +34,8 @@ struct sc_file {
 	uint64_t sealed_size; /* bytes at the seal, >= size */
 	uint64_t first_chunk; /* index of its first chunk in the whole list */
 	uint64_t stored;      /* bytes on the donor's disk, <= size */
+	bool shared;	      /* not copied but its extents shared: no chunk
+				 of it is read, and none has a digest */
 	struct sc_page_spec spec;
 };
 

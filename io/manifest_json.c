@@ -175,8 +175,10 @@ char *manifest_put_file(const struct sc_file *file, uint64_t sealed_size,
 		!json_object_set_new(json, "kind",
 				     json_string(pages ? "pages" : "opaque")) &&
 		put_number(json, "size", sealed_size) &&
-		put_number(json, "digested", file->size) &&
-		put_number(json, "stored", file->stored);
+		put_number(json, "digested", file->shared ? 0 : file->size) &&
+		put_number(json, "stored", file->stored) &&
+		(!file->shared ||
+		 !json_object_set_new(json, "shared", json_true()));
 
 	if (pages)
 		ok = ok && put_number(json, "space_id", file->spec.space_id) &&
@@ -353,16 +355,22 @@ static int get_file(const json_t *json, struct manifest_entry *ret,
 		    struct sc_err *err)
 {
 	const char *kind = json_string_value(json_object_get(json, "kind"));
+	const json_t *shared = json_object_get(json, "shared");
 	struct sc_file *file = &ret->file;
 
 	ret->line = MANIFEST_FILE;
+	file->shared = json_is_true(shared);
 	if (get_path(json, ret, err) < 0 ||
 	    get_number(json, "size", INT64_MAX, &file->sealed_size, err) < 0 ||
-	    get_number(json, "digested", file->sealed_size, &file->size, err) <
-		    0 ||
-	    get_number(json, "stored", file->size, &file->stored, err) < 0 ||
+	    get_number(json, "digested", file->shared ? 0 : file->sealed_size,
+		       &file->size, err) < 0 ||
+	    get_number(json, "stored",
+		       file->shared ? file->sealed_size : file->size,
+		       &file->stored, err) < 0 ||
 	    get_digests(json, ret, err) < 0)
 		return -1;
+	if (shared && !file->shared)
+		return bad(err, "\"shared\" is not true");
 	if (kind && !strcmp(kind, "opaque"))
 		file->kind = SC_FILE_OPAQUE;
 	else if (kind && !strcmp(kind, "pages"))

@@ -154,6 +154,7 @@ static int take_file(struct reader *r, struct sc_err *err)
 		return -1;
 	sc_filelist_set_stored(list, file->stored);
 	list->files[list->n - 1].sealed_size = file->sealed_size;
+	list->files[list->n - 1].shared = file->shared;
 	return take_digests(r, err);
 }
 

@@ -75,7 +75,7 @@ static int put_file(struct writer *w, const struct sc_manifest_files *files,
 	const struct sc_file *file = &files->list->files[i];
 	const uint8_t(*digests)[SC_DIGEST_SIZE] =
 		files->digests + file->first_chunk;
-	uint64_t left = sc_chunks_of(file->size);
+	uint64_t left = file->shared ? 0 : sc_chunks_of(file->size);
 	size_t n = SC_MIN(left, MANIFEST_LINE_DIGESTS);
 
 	if (put_line(w, manifest_put_file(file, files->sizes[i], digests, n),
@@ -93,15 +93,17 @@ static int put_file(struct writer *w, const struct sc_manifest_files *files,
 static int put_all(struct writer *w, const struct sc_manifest_head *head,
 		   const struct sc_manifest_files *files, struct sc_err *err)
 {
-	struct manifest_tail tail = { .files = files->list->n,
-				      .chunks = files->list->chunks };
+	struct manifest_tail tail = { .files = files->list->n };
 
 	sc_digest_begin(&w->digest);
 	if (put_line(w, manifest_put_head(head), err) < 0)
 		return -1;
 	for (size_t i = 0; i < files->list->n; i++) {
+		const struct sc_file *file = &files->list->files[i];
+
 		if (put_file(w, files, i, err) < 0)
 			return -1;
+		tail.chunks += file->shared ? 0 : sc_chunks_of(file->size);
 	}
 	sc_digest_end(&w->digest, tail.digest);
 	if (put_line(w, manifest_put_tail(&tail), err) < 0)

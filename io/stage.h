@@ -14,6 +14,7 @@
 #ifndef SC_STAGE_H
 #define SC_STAGE_H
 
+#include "io/reflink.h"
 #include "io/slots.h"
 
 struct sc_staged;
@@ -27,6 +28,9 @@ struct sc_stage_params {
 	uint32_t page_size; /* innodb_page_size, bytes */
 	unsigned streams;   /* chunk threads, numbered 1..streams */
 	bool local;	    /* chunks did not travel: no digest to check */
+	bool share;	    /* files are made empty and without a check of free
+			       space: each gets its size by sc_stage_share() or
+			       sc_stage_share_not() */
 };
 
 /* Mark the target as in progress. Files get the target directory's owner. On
@@ -39,6 +43,19 @@ void sc_stage_free(struct sc_staged *stage);
 /* Create the files, after a check of free space. list: borrowed until free. */
 int sc_stage_files(struct sc_staged *stage, const struct sc_filelist *list,
 		   struct sc_err *err);
+
+/*
+ * Let a staged file share the extents of another one: all of its chunks have
+ * arrived then, without digests. index: of the list; src: open for reading;
+ * stop: as sc_reflink_file(). Before streams are opened. 0, 1 when the file
+ * systems cannot (*why: errno), or -1.
+ */
+int sc_stage_share(struct sc_staged *stage, size_t index, int src,
+		   struct sc_reflink *cost, const atomic_bool *stop, int *why,
+		   struct sc_err *err);
+/* This one is copied: it gets its size. 0 or -1. */
+int sc_stage_share_not(struct sc_staged *stage, size_t index,
+		       struct sc_err *err);
 
 /*
  * A stream's beginning and end; its engine and slots are the caller's. Nothing

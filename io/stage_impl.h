@@ -25,7 +25,7 @@ struct sc_staged {
 	uid_t uid;
 	gid_t gid;
 	uint32_t page_size;
-	bool in_place, local;
+	bool in_place, local, share;
 	int lock_fd;	/* in place: descriptor of the mark, -1 = none */
 	char *end_text; /* in place: of #snapclone_end, from the seal on */
 	const struct sc_filelist *list; /* borrowed */
@@ -61,6 +61,9 @@ int stage_error(int sys_errno, const char *what, struct sc_err *err);
 /* stage_open.c: make a directory there, owned like it; its descriptor. */
 int stage_make_dir(struct sc_staged *stage, const char *name,
 		   struct sc_err *err);
+
+/* stage_open.c: give a file that was just made the size it was listed with. */
+int stage_set_size(int fd, const struct sc_file *file, struct sc_err *err);
 
 /* stage_sync.c: give every file its size at the seal (bytes, one per file of
  * the list) and make it durable. */

@@ -117,6 +117,7 @@ static struct sc_staged *stage_new(const struct sc_stage_params *params)
 	stage->page_size = params->page_size;
 	stage->in_place = params->in_place;
 	stage->local = params->local;
+	stage->share = params->share;
 	stage->lock_fd = -1;
 	stage->began_us = sc_wall_us();
 	stage->begin_ms = sc_now_ms();
@@ -216,7 +217,7 @@ static int note_dirs(struct sc_staged *stage, const char *path,
  * it, and a dense file in as few extents as there can be: fallocate(2). Where
  * the file system has no such thing, the writes allocate.
  */
-static int set_size(int fd, const struct sc_file *file, struct sc_err *err)
+int stage_set_size(int fd, const struct sc_file *file, struct sc_err *err)
 {
 	if (file->size && !sc_file_is_sparse(file)) {
 		if (fallocate(fd, 0, 0, (off_t)file->size) == 0)
@@ -247,13 +248,13 @@ static int create_file(struct sc_staged *stage, const struct sc_file *file,
 		return stage_error(-fd, file->path, err);
 	if (geteuid() == 0 && fchown(fd, stage->uid, stage->gid) < 0)
 		return stage_error(errno, file->path, err);
-	return set_size(fd, file, err);
+	return stage->share ? 0 : stage_set_size(fd, file, err);
 }
 
 int sc_stage_files(struct sc_staged *stage, const struct sc_filelist *list,
 		   struct sc_err *err)
 {
-	if (check_space(stage, list->stored, err) < 0)
+	if (check_space(stage, stage->share ? 0 : list->stored, err) < 0)
 		return -1;
 	stage->have = calloc(list->chunks + 1, sizeof(*stage->have));
 	stage->digests = calloc(list->chunks + 1, sizeof(*stage->digests));

@@ -180,6 +180,7 @@ static void fill_report(const struct verify *v, struct sc_verify_report *report)
 	report->bytes_total = v->work.bytes;
 	report->bytes = v->bytes;
 	report->digests = v->digests;
+	report->shared = v->shared;
 	report->pages = v->pages;
 	report->unchecked = v->unchecked;
 	report->found = v->found;

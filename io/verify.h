@@ -28,7 +28,9 @@ struct sc_verify_report {
 	uint64_t files;
 	uint64_t bytes, bytes_total; /* read so far, of */
 	uint64_t digests;	     /* chunks compared */
-	uint64_t pages;		     /* checked */
+	uint64_t shared;    /* files without digests: their extents were
+			       shared, not copied */
+	uint64_t pages;	    /* checked */
 	uint64_t unchecked; /* pages encrypted with a key we do not have, or
 			       that no checksum covers */
 	bool redo_checked, redo_encrypted;

@@ -109,7 +109,9 @@ static void number_system(struct verify *v)
 		struct sc_file *file = &list->files[i];
 
 		file->spec.first_page = page;
-		page += (uint32_t)(file->size / file->spec.physical_size);
+		page += (uint32_t)((file->shared ? file->sealed_size
+						 : file->size) /
+				   file->spec.physical_size);
 	}
 }
 
@@ -120,6 +122,7 @@ static int compare_file(struct verify *v, size_t i, bool system,
 	const struct sc_file *file = &v->m.list.files[i];
 	int64_t size = size_of(v, file->path);
 
+	v->shared += file->shared;
 	if (size < 0)
 		return 0;
 	if ((uint64_t)size != file->sealed_size)

@@ -24,6 +24,7 @@ struct verify {
 	bool waiting; /* in place: X.#clone counts where it is there */
 	char **old;   /* waiting: old data's files, sorted; owned */
 	size_t n_old;
+	size_t shared;	/* files without digests; before the start */
 	char *old_text; /* what they point into */
 
 	/* What is read: size is that of the file. */

@@ -184,10 +184,19 @@ static bool check_digest(struct stream *st, const struct sc_slot *slot)
 	return ok;
 }
 
+/* It has no digests. */
+static bool is_shared(const struct verify *v, const struct sc_slot *slot)
+{
+	uint32_t origin = v->files[slot->chunk.file].origin;
+
+	return origin < v->m.list.n && v->m.list.files[origin].shared;
+}
+
 static void check_chunk(struct stream *st, const struct sc_slot *slot)
 {
 	const struct sc_file *file = file_of(st, slot);
-	bool digest_ok = st->v->before_start && check_digest(st, slot);
+	bool digest_ok = st->v->before_start && !is_shared(st->v, slot) &&
+			 check_digest(st, slot);
 
 	if (file->kind == SC_FILE_PAGES) {
 		if (st->spec_of != slot->chunk.file) {

@@ -78,6 +78,10 @@ static void print_report(const struct view *view,
 	       r->files, r->bytes / SC_MIB);
 	if (r->before_start)
 		printf("%" PRIu64 " digests, ", r->digests);
+	if (r->before_start && r->shared)
+		printf("%" PRIu64
+		       " files without digests (shared, not copied), ",
+		       r->shared);
 	printf("%" PRIu64 " pages", r->pages);
 	if (r->unchecked)
 		printf(" (%" PRIu64 " more encrypted or without a checksum)",

@@ -34,11 +34,11 @@ def unmount(path):
 
 
 @contextlib.contextmanager
-def disk(kind, mib=4096, sector=512, options=''):
-    """An empty file system; its directory. kind: 'xfs', 'btrfs', 'ext4'; options: of mount."""
+def disk(kind, mib=4096, sector=512, below=None):
+    """An empty file system; its directory. kind: 'xfs', 'btrfs', 'ext4'; below: where its image lies."""
     if os.geteuid():
         pytest.skip('needs root for a loop device')
-    base = tempfile.mkdtemp(prefix='snapclone-disk-', dir=os.environ.get('TMPDIR') or '/tmp')
+    base = tempfile.mkdtemp(prefix='snapclone-disk-', dir=below or os.environ.get('TMPDIR') or '/tmp')
     os.chmod(base, 0o755)
     image, path, device = base + '/image', base + '/mnt', ''
     os.mkdir(path)
@@ -47,7 +47,7 @@ def disk(kind, mib=4096, sector=512, options=''):
     try:
         device = run('losetup', '--find', '--show', '--direct-io=on', '--sector-size', str(sector), image)
         run(*MKFS[kind], device)
-        run('mount', '-o', options or 'defaults', device, path)
+        run('mount', device, path)
         os.chmod(path, 0o755)
         try:
             yield path

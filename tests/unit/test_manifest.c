@@ -189,6 +189,27 @@ static void with_an_image(void **state)
 	sc_manifest_free(&m);
 }
 
+/* No digests of it, those of the others where they belong. */
+static void with_a_shared_file(void **state)
+{
+	const struct sc_file *big = &list.files[2];
+	struct sc_manifest m;
+
+	(void)state;
+	list.files[2].shared = true;
+	assert_int_equal(write_it(&head), 0);
+	if (read_it(&m) < 0)
+		fail_msg("%s", err.msg);
+	assert_int_equal(m.list.chunks, list.chunks - BIG);
+	assert_true(m.list.files[2].shared);
+	assert_int_equal(m.list.files[2].size, 0);
+	assert_int_equal(m.list.files[2].sealed_size, big->size);
+	assert_false(m.list.files[3].shared);
+	assert_memory_equal(m.digests[m.list.files[3].first_chunk],
+			    digests[list.files[3].first_chunk], SC_DIGEST_SIZE);
+	sc_manifest_free(&m);
+}
+
 static void expect_bad(const char *text)
 {
 	struct sc_manifest m;
@@ -272,6 +293,10 @@ static const struct {
 	{ "\"size\":2473984,\"digested\":2457600",
 	  "\"size\":1152921504606846976,\"digested\":1152921504606846976",
 	  "fewer digests" },
+	{ "\"stored\":2457600", "\"stored\":0,\"shared\":true",
+	  "\"digested\"" },
+	{ "\"stored\":2457600", "\"stored\":0,\"shared\":false",
+	  "\"shared\" is not true" },
 	{ "\"page_size\":16384,\"flags\"", "\"page_size\":0,\"flags\"",
 	  "page size" },
 	{ "\"page_size\":16384,\"flags\"", "\"page_size\":12288,\"flags\"",
@@ -410,10 +435,15 @@ static void any_change_is_found(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		TEST(what_is_written_is_read),	TEST(with_an_image),
-		TEST(numbers_json_cannot_hold), TEST(a_path_twice),
-		TEST(writes_that_fail),		TEST(malformed_ones),
-		TEST(cut_off_and_too_long),	TEST(any_change_is_found),
+		TEST(what_is_written_is_read),
+		TEST(with_an_image),
+		TEST(with_a_shared_file),
+		TEST(numbers_json_cannot_hold),
+		TEST(a_path_twice),
+		TEST(writes_that_fail),
+		TEST(malformed_ones),
+		TEST(cut_off_and_too_long),
+		TEST(any_change_is_found),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
