@@ -45,7 +45,7 @@ static int enter_namespace(void)
 	if (entered)
 		return 0;
 	if (unshare(CLONE_NEWNS) < 0 ||
-	    mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0)
+	    mount("none", "/", "", MS_REC | MS_PRIVATE, NULL) < 0)
 		return -1;
 	entered = 1;
 	return 0;
