@@ -5,6 +5,8 @@
 #ifndef SC_CLI_H
 #define SC_CLI_H
 
+int sc_cmd_check(int argc, char **argv);
+int sc_cmd_cleanup(int argc, char **argv);
 int sc_cmd_status(int argc, char **argv);
 int sc_cmd_verify(int argc, char **argv);
 

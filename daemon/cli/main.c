@@ -13,6 +13,9 @@ static const struct {
 	const char *name, *text;
 	int (*run)(int argc, char **argv);
 } verbs[] = {
+	{ "check", "say how a donor's files would be cloned", sc_cmd_check },
+	{ "cleanup", "remove images that daemons left when they died",
+	  sc_cmd_cleanup },
 	{ "status", "show the jobs that run on this host", sc_cmd_status },
 	{ "verify", "compare a clone with its manifest", sc_cmd_verify },
 };

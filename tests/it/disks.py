@@ -78,3 +78,8 @@ def head(target):
     """Head of a clone's manifest."""
     with open(os.path.join(target, '#clone', '#snapclone_manifest.jsonl'), encoding='utf-8') as f:
         return json.loads(f.readline())
+
+
+def snapshots(box):
+    """Our snapshots in the top of the file system that the sandbox stands on."""
+    return [name for name in os.listdir(os.path.dirname(box.base)) if name.startswith('.snapclone-')]

@@ -9,7 +9,7 @@ import time
 
 import pytest
 
-from disks import head, logged, on_disk, run
+from disks import head, logged, on_disk, run, snapshots
 from helpers import (INSTALL, Background, add_user, clone_under_load, copying, fast, instance, slow, start_donor, start_recipient,
                      unharmed, wait_for)
 from proof.load import load
@@ -17,11 +17,6 @@ from proof.prove import prepare_donor
 from proof.writer import NOISE
 from service import Service
 from template import give, server_user
-
-
-def snapshots(box):
-    """Our snapshots in the top of the file system that the sandbox stands on."""
-    return [name for name in os.listdir(os.path.dirname(box.base)) if name.startswith('.snapclone-')]
 
 
 @contextlib.contextmanager
