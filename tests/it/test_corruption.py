@@ -2,7 +2,7 @@
 """Damage on the donor's disk before the clone, of every kind in every kind of table: named, and nothing is cloned.
 
 The tables' pages are not in the donor's memory, so what lies on its disk is what a clone sees. Damage in what is
-copied is found by tests/unit/test_pages*.c; torn pages that doublewrite files repair are in test_dblwr.py.
+copied is found by tests/unit/test_pages*.c; what doublewrite files repair, in all kinds of pages, is in test_dblwr.py.
 """
 import os
 import re
@@ -10,10 +10,13 @@ import shutil
 
 import pytest
 
+from disks import head
 from helpers import OURS, instance, local, need_ours, nothing_left, only_ours, start, start_donor, unharmed
 from inplace import Unchanged, in_place, own_data, recipient_of
 from proof import damage
 from sandbox import Sandbox
+from test_btrfs import served
+from test_dblwr import candidates
 
 PAGE = 16384
 INDEX, COMPRESSED, ENCRYPTED = 17855, 14, 15
@@ -231,3 +234,41 @@ def test_a_stale_page_cannot_be_found(box):
         assert server.value("SELECT COUNT(*) FROM d.t WHERE v = 'old'") > 0
         assert server.sql('CHECK TABLE d.t EXTENDED')[-1][-1] == 'OK'
     clone.stop()
+
+
+def flushed(donor, *tables):
+    """Their pages are written, and have copies in the doublewrite files, while the checkpoint stays where it is."""
+    for name in tables:
+        donor.sql(f'FLUSH TABLES {name} FOR EXPORT', 'UNLOCK TABLES')
+
+
+def test_torn_pages_of_an_image_are_repaired():
+    """In an atomic image a page may be torn, as after a crash: its copy in the doublewrite files is taken."""
+    with served() as (box, service, options):
+        # Nothing is flushed by itself, so what is dirty holds the checkpoint.
+        donor = start_donor(box, megabytes=0, innodb_max_dirty_pages_pct=99, innodb_max_dirty_pages_pct_lwm=0,
+                            innodb_idle_flush_pct=0, innodb_adaptive_flushing='OFF', **options)
+        donor.sql('SET sql_log_bin = 0', 'CREATE SCHEMA pg', *[
+            f'CREATE TABLE pg.{name} (i INT AUTO_INCREMENT PRIMARY KEY, v VARCHAR(64), b TEXT)' for name in ('held', 'torn')])
+        donor.sql('SET sql_log_bin = 0', 'SELECT innodb_redo_log_sharp_checkpoint()')
+        donor.sql('SET sql_log_bin = 0', *[ROWS.format(name).replace('d.', 'pg.') for name in ('held', 'torn')])
+        want = donor.sql('CHECKSUM TABLE pg.torn')
+        flushed(donor, 'pg.torn')
+        limit = damage.checkpoint(donor.datadir)
+        pages = sorted(page for ((path, _), page), lsn in candidates(donor.datadir).items()
+                       if path == 'pg/torn.ibd' and lsn >= limit)
+        assert len(pages) > 5
+        path = donor.datadir + '/pg/torn.ibd'
+        for page in pages:
+            with open(path, 'rb') as f:
+                f.seek(page * PAGE)
+                whole = f.read(PAGE)
+            damage.overwrite(path, page * PAGE, whole[:512] + bytes(PAGE - 512))
+        target = box.path('clones') + '/c'
+        donor.sql('SET GLOBAL clone_provider = BTRFS', local(target))
+        assert head(target)['provider'] == 'btrfs'
+        assert re.search(rf' {len(pages)} repaired from the doublewrite files, 0 taken unchecked', service.read_log())
+        clone = box.adopt('clone', target, plugin=OURS).start()
+        assert clone.sql('CHECK TABLE pg.torn EXTENDED')[-1][-1] == 'OK'
+        assert clone.sql('CHECKSUM TABLE pg.torn') == want
+        clone.stop()
