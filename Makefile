@@ -137,7 +137,7 @@ $(B)/fuzz/%: $(B)/obj/tests/fuzz/%.o $(call obj,$(FUZZ_HELP)) $(LIB)
 	$(Q)$(CC) $(LDFLAGS) -o $@ $^ $(PKG_LIBS)
 
 # Only what comes on stream 0.
-$(B)/fuzz/fuzz_recipient: LDFLAGS += -Wl,--wrap=recipient_start_streams
+$(B)/fuzz/fuzz_recipient $(B)/unit/test_recipient: LDFLAGS += -Wl,--wrap=recipient_start_streams
 
 fuzzers: $(FUZZERS)
 

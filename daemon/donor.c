@@ -50,12 +50,28 @@ static int donor_run(struct sc_job *job)
 	return rc;
 }
 
+static int take_locked(struct donor *d, struct sc_dec *dec, struct sc_err *err)
+{
+	uint64_t lsn = sc_dec_u64(dec);
+	SC_LOCK_SCOPE(&d->lock);
+
+	if (sc_dec_end(dec) < 0 || !lsn || d->locked_lsn)
+		return sc_err_set(err, SC_ER_CLONE_PROTOCOL,
+				  "malformed or repeated LOCKED");
+	d->locked_lsn = lsn;
+	pthread_cond_broadcast(&d->changed);
+	return 0;
+}
+
 static int donor_message(struct sc_job *job, const struct sc_ctl_msg *msg,
 			 struct sc_err *err)
 {
 	struct donor *d = (struct donor *)job;
 	struct sc_dec dec = sc_ctl_body(msg);
 	struct sc_ctl_seal seal;
+
+	if (msg->type == SC_CTL_LOCKED)
+		return take_locked(d, &dec, err);
 
 	if (msg->type == SC_CTL_KEYS)
 		return sc_keys_take(&d->keys, msg, err);
@@ -128,6 +144,9 @@ static void donor_free(struct sc_job *job)
 	sc_redo_spool_free(spool);
 	sc_redo_follow_free(d->follow);
 	sc_filelist_free(&d->list);
+	sc_filelist_free(&d->known);
+	sc_redo_notes_free(d->notes);
+	free((void *)d->aside);
 	sc_dblwr_free(d->dblwr);
 	donor_close_image(d);
 	for (int i = 0; i < SC_DONOR_FDS_LOCAL; i++) {

@@ -11,6 +11,7 @@
 #include "io/copy.h"
 #include "io/redo/follow.h"
 #include "io/redo/keyscan.h"
+#include "io/redo/notes.h"
 #include "io/redo/spool.h"
 
 struct donor {
@@ -31,6 +32,11 @@ struct donor {
 	struct sc_redo_follow *follow;
 	struct sc_keys keys;
 	struct sc_redo_keyscan keyscan; /* the follower's */
+	struct sc_redo_notes *notes;	/* what DDL did */
+	struct sc_filelist known;	/* the running files, as last listed */
+	atomic_uchar *aside; /* one per file of the list, see copy.h */
+	unsigned passes, restarts;
+	size_t added_from; /* by the last pass: index into the list */
 	struct sc_redo_spool *spool;
 	struct sc_staged *stage;       /* local */
 	bool committed;		       /* local: the target counts */
@@ -42,10 +48,17 @@ struct donor {
 
 	pthread_t follower, sender;
 	bool following, sending;
+	atomic_uint_fast64_t followed_lsn;
+	atomic_uint pokes;	      /* ask the follower to look at once */
+	atomic_bool redo_lost;	      /* recycled before it was read */
+	struct sc_err lost;	      /* before redo_lost is set: why */
 	atomic_uint_fast64_t end_lsn; /* E, 0 until it is known */
 
 	pthread_mutex_t lock;
 	pthread_cond_t changed; /* by CLOCK_MONOTONIC */
+	unsigned streams_running;
+	bool copied;	     /* the first copy is over */
+	uint64_t locked_lsn; /* of LOCKED, 0: it did not come */
 	bool have_seal;
 	struct sc_seal seal;
 	unsigned streams_ended; /* local */
@@ -66,13 +79,19 @@ void donor_close_image(struct donor *d);
 
 /* donor_share.c: may a local clone's files share extents with the server's? */
 bool donor_may_share(struct donor *d, const struct sc_image_request *request);
-/* Share them, all that can be; the stage has made them. What was not shared is
- * copied after it. */
-int donor_share_files(struct donor *d, struct sc_err *err);
+/* Share those of the list from that one on, all that can be; the stage has made
+ * them. What was not shared is copied after it. locked: none of them may be
+ * amiss, else they are set aside. */
+int donor_share_files(struct donor *d, size_t from, bool locked,
+		      struct sc_err *err);
 
 /* donor_redo.c: the threads that read the redo and pass it on. */
 int donor_start_follower(struct donor *d, struct sc_err *err);
 int donor_start_sender(struct donor *d, struct sc_err *err);
+/* Join both, whose redo was lost, and forget what there is of it. */
+void donor_forget_redo(struct donor *d);
+/* The follower looks at once. */
+void donor_poke_follower(struct donor *d);
 /* E is known: the follower looks at once. */
 void donor_set_end(struct donor *d, uint64_t end_lsn);
 /* Join the follower, which ends at E. */
@@ -82,13 +101,44 @@ void donor_join_sender(struct donor *d);
 
 /* donor_keys.c: the key of the redo log, for the follower. */
 int donor_redo_key(void *ctx, struct sc_space_key *ret, struct sc_err *err);
-/* Keep the keys that these blocks bring; the follower's thread. 0 or -1. */
+/* Keep the keys that these blocks bring and note DDL; the follower's thread.
+ * 0 or -1. */
 int donor_scan_redo(struct donor *d, const uint8_t *blocks, size_t len,
 		    uint64_t lsn, struct sc_err *err);
+/* Note DDL in the last block, which is not complete yet. */
+int donor_scan_partial(struct donor *d, struct sc_err *err);
 /* The redo log's encryption block for the seal. E has been followed. */
 int donor_seal_redo_key(struct donor *d, struct sc_err *err);
 
-/* donor_steps.c: the whole job, step by step. */
+/* donor_pass.c: list the running files; needs look only at what was written
+ * since the last time. */
+int donor_list_running(struct donor *d, struct sc_err *err);
+/* What differs from what was copied, by files and notes up to that LSN; or the
+ * redo is lost. changes: zeroed. */
+int donor_find_changes(struct donor *d, uint64_t lsn,
+		       struct sc_file_changes *changes, struct sc_err *err);
+/* struct sc_copy's: DDL may be why a page is not sound. */
+bool donor_excused(void *ctx, const struct sc_file *file);
+
+/* donor_settle.c: after the first copy, until the files are those that the
+ * server has now, and the plugin holds DDL off. */
+int donor_settle(struct donor *d, struct sc_err *err);
+/* Nothing is set aside yet; the list is made. */
+int donor_prepare_aside(struct donor *d, struct sc_err *err);
+
+/* donor_local.c: the first copy of a local clone; more streams as long as that
+ * helps. */
+int donor_copy_local(struct donor *d, struct sc_err *err);
+
+/* donor_steps.c. Tell the sink which redo comes. */
+int donor_begin_redo(struct donor *d, struct sc_err *err);
+/* Copy what is in the queue as that stream. */
+int donor_copy_stream(struct donor *d, unsigned stream, struct sc_err *err);
+/* A stream of the first copy, in a thread of its own. */
+int donor_run_stream(struct sc_job *job, unsigned stream, struct sc_err *err);
+/* 0, or -1 (1317) when the job was cancelled. */
+int donor_stopped(struct donor *d, struct sc_err *err);
+/* The whole job, step by step. */
 int donor_run_steps(struct donor *d, struct sc_err *err);
 
 #endif

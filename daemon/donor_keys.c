@@ -51,24 +51,44 @@ static int found(void *ctx, uint32_t space_id, const uint8_t *info,
 	return 0;
 }
 
+/* The clear text of a block that was read; plain: memory for it. */
+static const uint8_t *clear_text(struct donor *d, const uint8_t *block,
+				 uint64_t lsn, uint8_t *plain)
+{
+	struct sc_redo_block b;
+
+	sc_redo_block_parse(block, &b);
+	if (!b.encrypted)
+		return block;
+	sc_redo_cipher_judge(sc_redo_follow_cipher(d->follow), block, lsn, NULL,
+			     plain);
+	return plain;
+}
+
+int donor_scan_partial(struct donor *d, struct sc_err *err)
+{
+	uint8_t block[SC_REDO_BLOCK], plain[SC_REDO_BLOCK];
+	uint64_t lsn;
+
+	if (sc_redo_follow_lsn(d->follow) == d->followed_lsn ||
+	    sc_redo_follow_partial(d->follow, block, &lsn) != 1)
+		return 0;
+	return sc_redo_notes_block(d->notes, clear_text(d, block, lsn, plain),
+				   lsn, err);
+}
+
 int donor_scan_redo(struct donor *d, const uint8_t *blocks, size_t len,
 		    uint64_t lsn, struct sc_err *err)
 {
-	struct sc_redo_cipher *cipher = sc_redo_follow_cipher(d->follow);
 	uint8_t plain[SC_REDO_BLOCK];
 
 	for (size_t at = 0; at < len; at += SC_REDO_BLOCK) {
-		const uint8_t *block = blocks + at;
-		struct sc_redo_block b;
+		const uint8_t *block =
+			clear_text(d, blocks + at, lsn + at, plain);
 
-		sc_redo_block_parse(block, &b);
-		if (b.encrypted) {
-			sc_redo_cipher_judge(cipher, block, lsn + at, NULL,
-					     plain);
-			block = plain;
-		}
 		if (sc_redo_keyscan_block(&d->keyscan, block, found, d, err) <
-		    0)
+			    0 ||
+		    sc_redo_notes_block(d->notes, block, lsn + at, err) < 0)
 			return -1;
 	}
 	return 0;

@@ -64,13 +64,13 @@ static int append_tail(struct donor *d, struct sc_err *err)
 	return 0;
 }
 
-/* Until it is time for the next look; E that becomes known ends it. */
-static void pause_follower(struct donor *d, uint64_t end, unsigned ms)
+/* Until it is time for the next look; a poke ends it. */
+static void pause_follower(struct donor *d, unsigned pokes, unsigned ms)
 {
 	struct timespec until = sc_after_ms(CLOCK_MONOTONIC, ms);
 
 	SC_LOCK_SCOPE(&d->lock);
-	while (d->end_lsn == end && !d->job.stopping &&
+	while (d->pokes == pokes && !d->job.stopping &&
 	       pthread_cond_timedwait(&d->changed, &d->lock, &until) !=
 		       ETIMEDOUT)
 		;
@@ -80,6 +80,7 @@ static void pause_follower(struct donor *d, uint64_t end, unsigned ms)
 static int follow_once(struct donor *d, void *buf, unsigned *idle_ms,
 		       struct sc_err *err)
 {
+	unsigned pokes = d->pokes;
 	uint64_t end = d->end_lsn;
 	struct sc_redo_run run;
 	int rc = sc_redo_follow_read(d->follow, buf, REDO_BUFFER, &run, err);
@@ -91,22 +92,31 @@ static int follow_once(struct donor *d, void *buf, unsigned *idle_ms,
 	if (rc == 1 &&
 	    sc_redo_spool_append(d->spool, run.lsn, buf, run.len, err) < 0)
 		return sc_err_context(err, "redo spool");
+	if (donor_scan_partial(d, err) < 0)
+		return -1;
+	d->followed_lsn = sc_redo_follow_lsn(d->follow);
 	if (end && sc_redo_follow_lsn(d->follow) >= end)
 		return append_tail(d, err) < 0 ? -1 : 1;
 	if (rc == 1 || end)
 		*idle_ms = FOLLOW_WAIT_MS;
 	if (rc == 0) {
-		pause_follower(d, end, *idle_ms);
+		pause_follower(d, pokes, *idle_ms);
 		*idle_ms = SC_MIN(2 * *idle_ms, FOLLOW_WAIT_MAX_MS);
 	}
 	return 0;
 }
 
-void donor_set_end(struct donor *d, uint64_t end_lsn)
+void donor_poke_follower(struct donor *d)
 {
 	SC_LOCK_SCOPE(&d->lock);
-	d->end_lsn = end_lsn;
+	d->pokes++;
 	pthread_cond_broadcast(&d->changed);
+}
+
+void donor_set_end(struct donor *d, uint64_t end_lsn)
+{
+	d->end_lsn = end_lsn;
+	donor_poke_follower(d);
 }
 
 static int follow(struct donor *d, struct sc_err *err)
@@ -129,15 +139,29 @@ static int follow(struct donor *d, struct sc_err *err)
 	return rc;
 }
 
+/* Redo that is lost is no failure yet: the job begins anew when its streams
+ * have ended, which they do now. */
+static void lose_redo(struct donor *d, const struct sc_err *err)
+{
+	d->lost = *err;
+	d->redo_lost = true;
+	d->copy.next_chunk = UINT64_MAX / 2;
+	sc_redo_spool_end(d->spool);
+}
+
 static void *follower_main(void *arg)
 {
 	struct donor *d = arg;
 	struct sc_err err = SC_ERR_INIT;
 
-	if (follow(d, &err) < 0) {
-		sc_redo_spool_abort(d->spool, &err);
-		sc_job_fail(&d->job, &err);
+	if (follow(d, &err) >= 0)
+		return NULL;
+	if (sc_redo_follow_is_lost(d->follow) && !d->end_lsn && !d->restarts) {
+		lose_redo(d, &err);
+		return NULL;
 	}
+	sc_redo_spool_abort(d->spool, &err);
+	sc_job_fail(&d->job, &err);
 	return NULL;
 }
 
@@ -155,6 +179,11 @@ int donor_start_follower(struct donor *d, struct sc_err *err)
 			      err) < 0)
 		return -1;
 	sc_redo_follow_set_key(d->follow, donor_redo_key, d);
+	sc_redo_notes_free(d->notes);
+	d->notes = sc_redo_notes_new();
+	if (!d->notes)
+		return sc_err_set(err, SC_ER_INTERNAL_ERROR, "out of memory");
+	d->followed_lsn = 0;
 	/* A log that has a key uses it sooner or later: ask before the
 	 * recipient begins. */
 	if (d->followed_from.encrypted) {
@@ -241,6 +270,20 @@ int donor_start_sender(struct donor *d, struct sc_err *err)
 				  "cannot start the redo sender");
 	d->sending = true;
 	return 0;
+}
+
+void donor_forget_redo(struct donor *d)
+{
+	donor_join_follower(d);
+	donor_join_sender(d);
+	pthread_mutex_lock(&d->lock);
+	sc_redo_spool_free(d->spool);
+	d->spool = NULL;
+	pthread_mutex_unlock(&d->lock);
+	sc_redo_follow_free(d->follow);
+	d->follow = NULL;
+	d->keyscan = (struct sc_redo_keyscan){ 0 };
+	d->redo_lost = false;
 }
 
 void donor_join_sender(struct donor *d)

@@ -12,7 +12,10 @@
 #include "io/base/log.h"
 #include "io/base/num.h"
 
+#include <errno.h>
 #include <inttypes.h>
+#include <string.h>
+#include <unistd.h>
 
 bool donor_may_share(struct donor *d, const struct sc_image_request *request)
 {
@@ -34,14 +37,34 @@ bool donor_may_share(struct donor *d, const struct sc_image_request *request)
 	return true;
 }
 
+/* The running file, if it is the one that was listed. */
+static int open_listed(struct donor *d, const struct sc_file *file)
+{
+	int fd = d->running->open_file(d->running, file->path, false);
+	struct sc_file_id id;
+	int rc = fd < 0 ? fd : sc_file_id_of(fd, &id);
+
+	if (rc >= 0 && !sc_file_id_same(&id, &file->id))
+		rc = -ESTALE;
+	if (rc >= 0)
+		return fd;
+	if (fd >= 0)
+		close(fd);
+	return rc;
+}
+
 /* 0, 1 when it has to be copied (*why: errno), or -1. */
-static int share_file(struct donor *d, size_t i, int *why, struct sc_err *err)
+static int share_file(struct donor *d, size_t i, bool locked, int *why,
+		      struct sc_err *err)
 {
 	struct sc_file *file = &d->list.files[i];
-	CLEANUP_CLOSE int src =
-		d->running->open_file(d->running, file->path, false);
+	CLEANUP_CLOSE int src = open_listed(d, file);
 	int rc;
 
+	if (!locked && (src == -ENOENT || src == -ESTALE)) {
+		d->aside[i] = 1;
+		return 0;
+	}
 	if (src < 0)
 		return sc_err_sys(err, SC_ER_INTERNAL_ERROR, -src,
 				  "cannot open %s", file->path);
@@ -54,29 +77,31 @@ static int share_file(struct donor *d, size_t i, int *why, struct sc_err *err)
 	return 0;
 }
 
-int donor_share_files(struct donor *d, struct sc_err *err)
+int donor_share_files(struct donor *d, size_t from, bool locked,
+		      struct sc_err *err)
 {
-	size_t shared = 0;
+	size_t shared = 0, copied = 0;
 	int why = 0;
 
-	for (size_t i = 0; d->share && i < d->list.n; i++) {
-		int rc = share_file(d, i, &why, err);
+	for (size_t i = from; d->share && i < d->list.n; i++) {
+		int rc = share_file(d, i, locked, &why, err);
 
 		if (rc > 0)
 			rc = sc_stage_share_not(d->stage, i, err);
 		if (rc < 0)
 			return -1;
 		shared += d->list.files[i].shared;
+		copied += !d->list.files[i].shared && !d->aside[i];
 	}
-	if (!d->share)
+	if (!shared && !copied)
 		return 0;
 	sc_info("shared %zu files, %" PRIu64
 		" MiB; the longest slice, for which a write of this server may have waited, took %" PRIu64
 		".%03" PRIu64 " ms",
 		shared, d->sharing.bytes / SC_MIB, d->sharing.longest_us / 1000,
 		d->sharing.longest_us % 1000);
-	if (shared < d->list.n)
+	if (copied)
 		sc_warning("%zu files are copied, as they cannot be shared: %s",
-			   d->list.n - shared, strerrordesc_np(why));
+			   copied, strerrordesc_np(why));
 	return 0;
 }

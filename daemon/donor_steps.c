@@ -6,7 +6,6 @@
 #include "daemon/donor.h"
 
 #include "daemon/session.h"
-#include "io/autotune.h"
 #include "io/base/cleanup.h"
 #include "io/base/clock.h"
 #include "io/base/fdio.h"
@@ -24,28 +23,56 @@
 
 /* A recipient that got the key connects at once. */
 #define RECIPIENT_WAIT_MS 60000
-/* How often the number of a local clone's streams is looked at. */
-#define TUNE_MS 20
-
-/* A local clone begins with one stream: source and target are mostly one disk,
- * which several streams that read and write at once only slow down. */
-#define LOCAL_STREAMS 1
-
-/* One stream, in a thread of its own. */
-static int run_stream(struct sc_job *job, unsigned stream, struct sc_err *err)
+/* Streams that connect when the first copy is over have nothing to do: what
+ * passes copy is not for them. */
+static bool enter_copy(struct donor *d)
 {
-	struct donor *d = (struct donor *)job;
+	SC_LOCK_SCOPE(&d->lock);
+	if (d->copied)
+		return false;
+	d->streams_running++;
+	return true;
+}
+
+static void leave_copy(struct donor *d)
+{
+	SC_LOCK_SCOPE(&d->lock);
+	d->streams_running--;
+	pthread_cond_broadcast(&d->changed);
+}
+
+static void end_copy(struct donor *d)
+{
+	SC_LOCK_SCOPE(&d->lock);
+	d->copied = true;
+	while (d->streams_running)
+		pthread_cond_wait(&d->changed, &d->lock);
+}
+
+int donor_copy_stream(struct donor *d, unsigned stream, struct sc_err *err)
+{
 	struct sc_slots slots;
 	unsigned n = sc_slots_per_stream(d->start.buffer_size / SC_CHUNK_SIZE,
 					 d->start.streams);
 	int rc = sc_slots_init(&slots, n, NULL, err);
 
-	if (rc == 0) {
-		if (!d->start.local)
-			d->n_streams++;
+	if (rc == 0)
 		rc = sc_copy_stream(&d->copy, &slots, stream, err);
-	}
 	sc_slots_free(&slots);
+	return rc;
+}
+
+int donor_run_stream(struct sc_job *job, unsigned stream, struct sc_err *err)
+{
+	struct donor *d = (struct donor *)job;
+	int rc;
+
+	if (!enter_copy(d))
+		return d->sink->ops->chunks_end(d->sink, stream, err);
+	if (!d->start.local)
+		d->n_streams++;
+	rc = donor_copy_stream(d, stream, err);
+	leave_copy(d);
 	return rc;
 }
 
@@ -53,8 +80,16 @@ static int step_list(struct donor *d, struct sc_err *err)
 {
 	d->list.keys = &d->keys.source;
 	if (sc_filelist_scan(d->image, d->start.data_file_path,
-			     d->start.page_size, &d->list, err) < 0)
+			     d->start.page_size, NULL, &d->list, err) < 0 ||
+	    donor_prepare_aside(d, err) < 0)
 		return -1;
+	for (size_t i = 0; i < d->list.n; i++)
+		d->list.files[i].settled_lsn = d->start.quiet_lsn;
+	/* What is atomic does not change under the copy. */
+	d->copy.aside = d->image->atomic ? NULL : d->aside;
+	d->copy.same_files = !d->image->atomic;
+	d->copy.excused = donor_excused;
+	d->copy.ctx = d;
 	sc_job_count(&d->job, SC_STAGE_FILE_COPY, 0, d->list.bytes, 0, 0);
 	return 0;
 }
@@ -87,7 +122,7 @@ static int open_remote(struct donor *d, uint16_t *ret_port, struct sc_err *err)
 		.bytes = d->list.bytes,
 		.streams = d->start.streams,
 		.key = d->start.key,
-		.run_stream = run_stream,
+		.run_stream = donor_run_stream,
 	};
 	struct sc_data_server *server;
 
@@ -137,110 +172,39 @@ static int step_sink(struct donor *d, struct sc_err *err)
 	return sc_session_send(d->job.session, SC_CTL_DONOR_READY, &enc, err);
 }
 
-static int step_begin(struct donor *d, struct sc_err *err)
+int donor_begin_redo(struct donor *d, struct sc_err *err)
 {
 	struct sc_redo_begin begin = { .checkpoint_lsn = d->checkpoint.lsn,
 				       .uuid = d->checkpoint.uuid };
 
 	memcpy(begin.creator, d->checkpoint.creator, sizeof(begin.creator));
+	return d->sink->ops->redo_begin(d->sink, &begin, err);
+}
+
+static int step_begin(struct donor *d, struct sc_err *err)
+{
 	if (d->server &&
 	    sc_data_server_await_control(d->server, RECIPIENT_WAIT_MS, err) < 0)
 		return -1;
 	sc_job_stage(&d->job, SC_STAGE_FILE_COPY);
 	/* The redo's parameters come first: the recipient may then make room
 	 * for both before it answers anything. */
-	if (d->sink->ops->redo_begin(d->sink, &begin, err) < 0 ||
+	if (donor_begin_redo(d, err) < 0 ||
 	    d->sink->ops->files(d->sink, &d->list, err) < 0)
 		return -1;
 	return donor_start_sender(d, err);
 }
 
-/* A local clone's streams. */
-struct local_stream {
-	struct donor *d;
-	unsigned stream;
-	pthread_t thread;
-};
-
-static void *local_stream_main(void *arg)
-{
-	struct local_stream *ls = arg;
-	struct sc_err err = SC_ERR_INIT;
-	struct donor *d = ls->d;
-
-	if (run_stream(&d->job, ls->stream, &err) < 0)
-		sc_job_fail(&d->job, &err);
-	SC_LOCK_SCOPE(&d->lock);
-	d->streams_ended++;
-	pthread_cond_broadcast(&d->changed);
-	return NULL;
-}
-
-/* Streams of a local clone, more as long as that helps. */
-static int grow_local(struct donor *d, struct local_stream *ls,
-		      unsigned *started, unsigned want, struct sc_err *err)
-{
-	while (*started < want) {
-		struct local_stream *next = &ls[*started];
-		int rc;
-
-		*next = (struct local_stream){ .d = d, .stream = *started + 1 };
-		rc = pthread_create(&next->thread, NULL, local_stream_main,
-				    next);
-		if (rc)
-			return sc_err_sys(err, SC_ER_INTERNAL_ERROR, rc,
-					  "cannot start a copy thread");
-		d->n_streams = ++*started;
-	}
-	return 0;
-}
-
-/* A moment, or until a stream found nothing more to do. */
-static void pause_tuning(struct donor *d)
-{
-	struct timespec until = sc_after_ms(CLOCK_MONOTONIC, TUNE_MS);
-
-	SC_LOCK_SCOPE(&d->lock);
-	while (!d->streams_ended && !d->job.stopping &&
-	       pthread_cond_timedwait(&d->changed, &d->lock, &until) !=
-		       ETIMEDOUT)
-		;
-}
-
-static int copy_local(struct donor *d, struct sc_err *err)
-{
-	CLEANUP_FREE struct local_stream *ls =
-		calloc(d->start.streams, sizeof(*ls));
-	struct sc_autotune at;
-	unsigned started = 0;
-	int rc =
-		ls ? 0 : sc_err_set(err, SC_ER_INTERNAL_ERROR, "out of memory");
-
-	sc_autotune_init(&at, LOCAL_STREAMS, d->start.streams,
-			 d->start.autotune, sc_now_ms());
-	while (rc == 0) {
-		rc = grow_local(
-			d, ls, &started,
-			sc_autotune_step(&at, d->copy.bytes_read, sc_now_ms()),
-			err);
-		/* Settled, or nothing left to take: the rest is waiting. */
-		if (at.settled || d->job.stopping ||
-		    d->copy.next_chunk >= d->list.chunks)
-			break;
-		pause_tuning(d);
-	}
-	if (rc < 0)
-		d->copy.stop = true;
-	for (unsigned i = 0; i < started; i++)
-		pthread_join(ls[i].thread, NULL);
-	return rc;
-}
-
-static int stopped(struct donor *d, struct sc_err *err)
+int donor_stopped(struct donor *d, struct sc_err *err)
 {
 	return d->job.stopping ? sc_err_set(err, SC_ER_QUERY_INTERRUPTED,
 					    "the clone was cancelled")
 			       : 0;
+}
+
+static int step_share(struct donor *d, struct sc_err *err)
+{
+	return donor_share_files(d, 0, false, err);
 }
 
 static int step_copy(struct donor *d, struct sc_err *err)
@@ -249,9 +213,11 @@ static int step_copy(struct donor *d, struct sc_err *err)
 
 	if (rc == 0)
 		rc = d->start.local
-			     ? copy_local(d, err)
+			     ? donor_copy_local(d, err)
 			     : sc_data_server_await_streams(d->server, err);
-	if (rc < 0 || stopped(d, err) < 0 || donor_drop_image(d, err) < 0)
+	if (rc == 0)
+		end_copy(d);
+	if (rc < 0 || donor_stopped(d, err) < 0 || donor_drop_image(d, err) < 0)
 		return -1;
 	sc_info("copied %zu files, %" PRIu64 " MiB; %" PRIu64
 		" pages checked, %" PRIu64 " read again, %" PRIu64
@@ -261,8 +227,7 @@ static int step_copy(struct donor *d, struct sc_err *err)
 		(uint64_t)d->copy.pages_checked, (uint64_t)d->copy.pages_reread,
 		(uint64_t)d->copy.pages_repaired,
 		(uint64_t)d->copy.pages_unchecked);
-	sc_job_stage(&d->job, SC_STAGE_REDO_COPY);
-	return sc_session_send(d->job.session, SC_CTL_COPIED, NULL, err);
+	return 0;
 }
 
 /* Wait for the plugin's SEAL. */
@@ -271,7 +236,7 @@ static int await_seal(struct donor *d, struct sc_err *err)
 	SC_LOCK_SCOPE(&d->lock);
 	while (!d->have_seal && !d->job.stopping)
 		pthread_cond_wait(&d->changed, &d->lock);
-	return stopped(d, err);
+	return donor_stopped(d, err);
 }
 
 /*
@@ -287,10 +252,12 @@ static int take_sizes(struct donor *d, struct sc_err *err)
 	d->seal.n_sizes = d->list.n;
 	for (size_t i = 0; i < d->list.n; i++) {
 		const struct sc_file *file = &d->list.files[i];
-		CLEANUP_CLOSE int fd =
-			d->running->open_file(d->running, file->path, false);
+		CLEANUP_CLOSE int fd = -1;
 		struct stat st;
 
+		if (file->gone)
+			continue;
+		fd = d->running->open_file(d->running, file->path, false);
 		if (fd < 0 || fstat(fd, &st) < 0)
 			return sc_err_sys(
 				err, SC_ER_INTERNAL_ERROR, fd < 0 ? -fd : errno,
@@ -302,6 +269,7 @@ static int take_sizes(struct donor *d, struct sc_err *err)
 
 static int step_seal(struct donor *d, struct sc_err *err)
 {
+	sc_job_stage(&d->job, SC_STAGE_REDO_COPY);
 	if (await_seal(d, err) < 0 || take_sizes(d, err) < 0 ||
 	    sc_session_send(d->job.session, SC_CTL_SEALED, NULL, err) < 0)
 		return -1;
@@ -313,11 +281,11 @@ static int step_seal(struct donor *d, struct sc_err *err)
 	d->seal.undo_us = d->image->undo_us;
 	donor_set_end(d, d->seal.mark.end_lsn);
 	donor_join_follower(d);
-	if (stopped(d, err) < 0 || donor_seal_redo_key(d, err) < 0 ||
+	if (donor_stopped(d, err) < 0 || donor_seal_redo_key(d, err) < 0 ||
 	    sc_session_send(d->job.session, SC_CTL_REDO_DONE, NULL, err) < 0)
 		return -1;
 	donor_join_sender(d);
-	return stopped(d, err);
+	return donor_stopped(d, err);
 }
 
 static int step_finish(struct donor *d, struct sc_err *err)
@@ -347,8 +315,9 @@ static const struct {
 	{ "list files", step_list },
 	{ "open sink", step_sink },
 	{ "begin", step_begin },
-	{ "share", donor_share_files },
+	{ "share", step_share },
 	{ "copy", step_copy },
+	{ "settle", donor_settle },
 	{ "seal", step_seal },
 	{ "finish", step_finish },
 };
@@ -357,7 +326,7 @@ int donor_run_steps(struct donor *d, struct sc_err *err)
 {
 	for (size_t i = 0; i < SC_ARRAY_SIZE(steps); i++) {
 		sc_debug("donor step: %s", steps[i].name);
-		if (stopped(d, err) < 0 || steps[i].run(d, err) < 0)
+		if (donor_stopped(d, err) < 0 || steps[i].run(d, err) < 0)
 			return -1;
 		sc_step_done("donor", steps[i].name);
 	}

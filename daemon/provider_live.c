@@ -8,6 +8,7 @@
 
 #include "io/base/fdio.h"
 #include "io/direct.h"
+#include "io/filelist.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -18,7 +19,7 @@
 
 /* Replaced as a whole (by rename) while the server runs: the one that was
  * there at the beginning is kept open, so that it has one size and content. */
-#define KEPT_FILE "ib_buffer_pool"
+#define KEPT_FILE SC_BUFFER_POOL_FILE
 
 struct image_live {
 	struct sc_image base;
@@ -74,6 +75,7 @@ static int live_open(const struct sc_image_request *request,
 	live->base = (struct sc_image){ .open_file = live_open_file,
 					.close = live_close,
 					.provider = "live",
+					.live = true,
 					.root = request->datadir,
 					.redo = -1,
 					.buffered = request->buffered };

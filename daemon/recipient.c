@@ -44,7 +44,7 @@ static int step_connect(struct recipient *r, struct sc_err *err)
 	return recipient_connect(r, 0, err);
 }
 
-static int step_await_streams(struct recipient *r, struct sc_err *err)
+int recipient_await_streams(struct recipient *r, struct sc_err *err)
 {
 	recipient_join_streams(r);
 	if (r->job.stopping)
@@ -139,7 +139,8 @@ static int step_commit(struct recipient *r, struct sc_err *err)
 		return -1;
 	r->committed = true;
 	sc_info("clone complete: %zu files, %" PRIu64 " MiB, end LSN %" PRIu64,
-		r->list.n, r->list.bytes / SC_MIB, r->seal.mark.end_lsn);
+		sc_filelist_present(&r->list), r->list.bytes / SC_MIB,
+		r->seal.mark.end_lsn);
 	return 0;
 }
 
@@ -150,7 +151,7 @@ static const struct {
 	{ "open stage", open_stage },
 	{ "connect", step_connect },
 	{ "receive", recipient_receive_control },
-	{ "await streams", step_await_streams },
+	{ "await streams", recipient_await_streams },
 	{ "keys", step_keys },
 	{ "seal", step_seal },
 	{ "await prepare", step_await_prepare },
@@ -254,7 +255,7 @@ static void recipient_tick(struct sc_job *job)
 	if (now.stage < SC_STAGE_FILE_COPY)
 		return;
 	recipient_tune(r);
-	sc_job_count(job, SC_STAGE_FILE_COPY, r->n_streams, r->list.bytes,
+	sc_job_count(job, SC_STAGE_FILE_COPY, r->n_streams, r->planned,
 		     sc_stage_bytes(r->stage), r->network);
 	sc_job_count(job, SC_STAGE_REDO_COPY, 1, now.redo, now.redo, now.redo);
 }

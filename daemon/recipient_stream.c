@@ -6,8 +6,6 @@
 #include "io/base/cleanup.h"
 #include "io/base/clock.h"
 #include "io/base/log.h"
-#include "io/base/num.h"
-#include "io/squeeze.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -16,9 +14,6 @@
 
 /* Two streams, so that two CPUs decrypt and check. */
 #define FIRST_STREAMS 2
-
-/* Chunks that are received or written at once, per stream. */
-#define RECEIVE_DEPTH 4
 
 static int say_hello(struct recipient *r, struct sc_conn *conn, unsigned stream,
 		     struct sc_err *err)
@@ -86,149 +81,36 @@ void recipient_wake_link(struct link *link, bool read_only)
 		shutdown(link->fd, SHUT_RDWR);
 }
 
-/* A stream that receives. */
-struct receiver {
-	struct link *link;
-	struct sc_slots slots;
-	struct sc_squeeze *squeeze;
-	struct sc_frame frame;
-};
-
-/* What the stage said of a slot: above 0, it is being written. */
-static int settle(struct receiver *rx, struct sc_slot *slot, int rc)
+/* All chunks of a data stream. */
+static int receive_all(struct receiver *rx, struct sc_frame *frame,
+		       struct sc_err *err)
 {
-	if (rc > 0)
-		return 0;
-	sc_slot_give(&rx->slots, slot);
-	return rc;
-}
+	struct sc_conn *conn = rx->link->conn;
 
-/* Wait for one write and go on with its chunk, unless the stream has failed. */
-static int reap(struct receiver *rx, bool failed, struct sc_err *err)
-{
-	struct sc_engine *engine = rx->slots.engine;
-	struct sc_slot *slot = engine->ops->wait(engine)->user;
-	int rc = failed ? -1
-			: sc_stage_wrote(rx->link->r->stage, rx->link->stream,
-					 slot, err);
-
-	return settle(rx, slot, rc);
-}
-
-/* The chunk as it is, hashed piece by piece while each is hot. */
-static int receive_plain(struct receiver *rx, struct sc_slot *slot,
-			 struct sc_err *err)
-{
-	struct sc_digest_state state;
-	uint32_t len = slot->chunk.len;
-
-	sc_digest_begin(&state);
-	for (uint32_t at = 0; at < len; at += SC_DIGEST_PIECE) {
-		uint32_t n = SC_MIN(len - at, SC_DIGEST_PIECE);
-
-		if (sc_conn_read(rx->link->conn, slot->buf + at, n, err) < 0)
+	for (;;) {
+		if (receiver_ready(rx, err) < 0 ||
+		    sc_frame_recv_head(conn, frame, true, err) < 0)
 			return -1;
-		sc_digest_add(&state, slot->buf + at, n);
+		if (frame->type == SC_FRAME_CHUNKS_END)
+			return 0;
+		if (frame->type != SC_FRAME_CHUNK)
+			return sc_frame_bad(err, "unexpected frame");
+		if (receiver_take(rx, frame, err) < 0)
+			return -1;
 	}
-	sc_digest_end(&state, slot->digest);
-	slot->hashed = true;
-	return 0;
-}
-
-/* The blocks of its map, compressed or not. */
-static int receive_packed(struct receiver *rx, struct sc_slot *slot,
-			  uint32_t len, struct sc_err *err)
-{
-	uint32_t data_len = rx->frame.data_len;
-	bool zstd = rx->frame.flags & SC_FRAME_ZSTD;
-	void *to = zstd ? sc_unsqueeze_buffer(rx->squeeze) : slot->buf;
-
-	if (data_len && sc_conn_read(rx->link->conn, to, data_len, err) < 0)
-		return -1;
-	if (zstd &&
-	    sc_unsqueeze(rx->squeeze, data_len, slot->buf, len, err) < 0)
-		return -1;
-	sc_blockmap_unpack(&slot->chunk.map, slot->buf, slot->chunk.len);
-	return 0;
-}
-
-/* The data of a frame whose header and body came, into the slot. */
-static int receive_chunk(struct receiver *rx, struct sc_slot *slot,
-			 struct sc_err *err)
-{
-	struct sc_dec dec = sc_frame_body(&rx->frame);
-	bool zstd = rx->frame.flags & SC_FRAME_ZSTD;
-	uint32_t len;
-
-	slot->hashed = false;
-	if (sc_frame_get_chunk(&dec, &slot->chunk) < 0)
-		return sc_frame_bad(err, "malformed CHUNK");
-	len = sc_blockmap_bytes(&slot->chunk.map, slot->chunk.len);
-	if (zstd ? !len : rx->frame.data_len != len)
-		return sc_frame_bad(err, "malformed CHUNK");
-	if (!zstd && len == slot->chunk.len)
-		return receive_plain(rx, slot, err);
-	return receive_packed(rx, slot, len, err);
-}
-
-/* Receive one frame: 1 a chunk, 0 the end, -1. A slot is idle. */
-static int receive_one(struct receiver *rx, struct sc_err *err)
-{
-	struct sc_frame *frame = &rx->frame;
-	struct sc_slot *slot;
-	int rc;
-
-	/* The wait for the network begins with all writes on their way. */
-	rx->slots.engine->ops->flush(rx->slots.engine);
-	if (sc_frame_recv_head(rx->link->conn, frame, true, err) < 0)
-		return -1;
-	if (frame->type == SC_FRAME_CHUNKS_END)
-		return 0;
-	if (frame->type != SC_FRAME_CHUNK)
-		return sc_frame_bad(err, "unexpected frame");
-	slot = sc_slot_take(&rx->slots);
-	rc = receive_chunk(rx, slot, err);
-	rx->link->r->network +=
-		SC_FRAME_HEADER_SIZE + frame->body_len + frame->data_len;
-	if (rc == 0)
-		rc = sc_stage_chunk(rx->link->r->stage, rx->link->stream, slot,
-				    err);
-	return settle(rx, slot, rc) < 0 ? -1 : 1;
-}
-
-static int receive_all(struct receiver *rx, struct sc_err *err)
-{
-	int rc = 1;
-
-	while (rc > 0) {
-		if (!rx->slots.n_idle)
-			rc = reap(rx, false, err) < 0 ? -1 : 1;
-		else
-			rc = receive_one(rx, err);
-	}
-	while (rx->slots.n_idle < rx->slots.n)
-		rc |= reap(rx, rc < 0, err);
-	return rc;
 }
 
 static int receive_chunks(struct link *link, struct sc_err *err)
 {
-	struct receiver rx = { .link = link, .squeeze = sc_squeeze_new() };
-	struct sc_staged *stage = link->r->stage;
-	int rc = -1;
+	CLEANUP_FRAME struct sc_frame frame = { 0 };
+	struct receiver rx;
+	int rc = receiver_open(&rx, link, err);
 
-	if (sc_slots_init(
-		    &rx.slots,
-		    sc_slots_per_stream(RECEIVE_DEPTH, link->r->start.streams),
-		    NULL, err) == 0 &&
-	    sc_stage_stream_open(stage, link->stream, &rx.slots, err) == 0)
-		rc = rx.squeeze ? receive_all(&rx, err)
-				: sc_err_set(err, SC_ER_INTERNAL_ERROR,
-					     "out of memory");
-	sc_stage_stream_close(stage, link->stream);
-	sc_slots_free(&rx.slots);
-	sc_squeeze_free(rx.squeeze);
-	sc_frame_free(&rx.frame);
+	if (rc == 0)
+		rc = receiver_begin(&rx, err);
+	if (rc == 0)
+		rc = receiver_end(&rx, receive_all(&rx, &frame, err), err);
+	receiver_close(&rx);
 	return rc;
 }
 
@@ -291,7 +173,7 @@ void recipient_tune(struct recipient *r)
 	SC_LOCK_SCOPE(&r->lock);
 	/* Before the first and after the last there is nothing to tune. */
 	if (!r->n_streams || r->all_open || r->job.stopping ||
-	    sc_stage_bytes(r->stage) >= r->list.bytes)
+	    sc_stage_bytes(r->stage) >= r->planned)
 		return;
 	want = sc_autotune_step(&r->tune, sc_stage_bytes(r->stage),
 				sc_now_ms());

@@ -64,6 +64,13 @@ static int stage_chunks_end(struct sc_sink *sink, unsigned stream,
 	return 0;
 }
 
+static int stage_change(struct sc_sink *sink,
+			const struct sc_file_changes *changes,
+			struct sc_err *err)
+{
+	return sc_stage_change(stage_of(sink), changes, err);
+}
+
 static int stage_seal(struct sc_sink *sink, const struct sc_seal *seal,
 		      struct sc_err *err)
 {
@@ -84,6 +91,7 @@ static const struct sc_sink_ops stage_ops = {
 	.chunk = stage_chunk,
 	.wrote = stage_wrote,
 	.chunks_end = stage_chunks_end,
+	.change = stage_change,
 	.seal = stage_seal,
 	.finish = stage_finish,
 };

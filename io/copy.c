@@ -2,12 +2,15 @@
 /* The copy of one stream; see copy.h. */
 #include "io/copy.h"
 
+#include "io/base/log.h"
 #include "io/base/num.h"
 #include "io/cache.h"
 #include "io/copy_check.h"
 
+#include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
+#include <unistd.h>
 
 /* Zeroes within a dense file are left out by extents of this many blocks, so
  * that the copy is not torn into smaller ones. */
@@ -33,7 +36,18 @@ static int open_for_read(void *arg, uint32_t index)
 	const struct sc_file *file = &copy->list->files[index];
 	int fd = copy->image->open_file(copy->image, file->path,
 					file->kind == SC_FILE_PAGES);
+	struct sc_file_id id;
+	int rc;
 
+	if (fd >= 0 && copy->same_files) {
+		rc = sc_file_id_of(fd, &id);
+		if (rc == 0 && !sc_file_id_same(&id, &file->id))
+			rc = -ESTALE;
+		if (rc < 0) {
+			close(fd);
+			return rc;
+		}
+	}
 	/* No read-ahead: it would fill the page cache with what we would then
 	 * take for the server's. Our own reads are ahead already. */
 	if (fd >= 0)
@@ -94,12 +108,41 @@ static int check_and_hash(struct stream *st, struct sc_slot *slot,
 	return 0;
 }
 
+/* Leave the file of a chunk to a later pass. */
+static bool set_aside(struct sc_copy *copy, uint32_t file)
+{
+	if (!copy->aside)
+		return false;
+	copy->aside[file] = 1;
+	return true;
+}
+
 /* Nothing that was read from a lost image counts. */
 static int check_image(struct sc_image *image, struct sc_err *err)
 {
 	return image->check ? image->check(image, err) : 0;
 }
 
+/* 0; 1: the file was set aside; -1. */
+static int check_pages(struct stream *st, struct sc_slot *slot,
+		       struct sc_err *err)
+{
+	struct sc_copy *copy = st->copy;
+	struct sc_err why = SC_ERR_INIT;
+
+	if (check_and_hash(st, slot, &why) == 0)
+		return check_image(copy->image, err);
+	if (!copy->stop && copy->aside &&
+	    copy->excused(copy->ctx, file_of(st, slot)) &&
+	    set_aside(copy, slot->chunk.file)) {
+		sc_info("%s; it is copied again later, as DDL runs", why.msg);
+		return 1;
+	}
+	*err = why;
+	return -1;
+}
+
+/* 0; 1: the file was set aside; -1. */
 static int check_read(struct stream *st, struct sc_slot *slot,
 		      struct sc_err *err)
 {
@@ -109,15 +152,14 @@ static int check_read(struct stream *st, struct sc_slot *slot,
 	if (slot->io.res < 0)
 		return sc_copy_read_failed(file, chunk->off, (int)-slot->io.res,
 					   err);
-	if (slot->io.res < (int64_t)chunk->len)
-		return sc_err_set(
-			err, SC_ER_INTERNAL_ERROR,
-			"%s was truncated while it was copied: %" PRId64
-			" bytes at %" PRIu64 ", expected %u",
-			file->path, slot->io.res, chunk->off, chunk->len);
-	return check_and_hash(st, slot, err) < 0
-		       ? -1
-		       : check_image(st->copy->image, err);
+	if (slot->io.res >= (int64_t)chunk->len)
+		return check_pages(st, slot, err);
+	if (set_aside(st->copy, chunk->file))
+		return 1;
+	return sc_err_set(err, SC_ER_INTERNAL_ERROR,
+			  "%s was truncated while it was copied: %" PRId64
+			  " bytes at %" PRIu64 ", expected %u",
+			  file->path, slot->io.res, chunk->off, chunk->len);
 }
 
 static int complete_write(struct stream *st, struct sc_slot *slot,
@@ -134,7 +176,10 @@ static int complete_read(struct stream *st, struct sc_slot *slot,
 	int rc = check_read(st, slot, err);
 
 	leave_input(slot);
-	return rc < 0 ? settle(st, slot, rc) : pass_on(st, slot, err);
+	if (rc == 0)
+		return pass_on(st, slot, err);
+	sc_slot_give(st->slots, slot);
+	return rc > 0 ? 0 : -1;
 }
 
 /* Wait for one request and go on with its chunk, unless the stream has failed.
@@ -215,13 +260,16 @@ static int begin(struct stream *st, uint64_t chunk, struct sc_err *err)
 	const struct sc_filelist *list = st->copy->list;
 	const struct sc_file *file = sc_filelist_find_chunk(list, chunk);
 	uint64_t off = (chunk - file->first_chunk) * SC_CHUNK_SIZE;
-	int sys_errno;
+	uint32_t index = (uint32_t)(file - list->files);
 	struct sc_openfile *in;
+	int sys_errno;
 
-	if (file->shared)
+	if (file->shared || (st->copy->aside && st->copy->aside[index]))
 		return 0;
-	in = sc_openfile_get(&st->files, (uint32_t)(file - list->files),
-			     &sys_errno);
+	in = sc_openfile_get(&st->files, index, &sys_errno);
+	if (!in && (sys_errno == ENOENT || sys_errno == ESTALE) &&
+	    set_aside(st->copy, index))
+		return 0;
 	if (!in)
 		return sc_err_sys(err, SC_ER_INTERNAL_ERROR, sys_errno,
 				  "cannot open %s", file->path);

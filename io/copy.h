@@ -30,6 +30,18 @@ struct sc_copy {
 	/* Keys of tablespaces that were encrypted after the files were listed,
 	 * or whose page 0 is not on disk yet; NULL = there are none. */
 	struct sc_key_source *keys;
+	/*
+	 * Running files change while they are copied: one that is not what was
+	 * listed any more (gone, another one of that name, shorter) is set
+	 * aside, its other chunks are not copied, and a later pass settles it.
+	 * NULL: that is an error. One per file of the list.
+	 */
+	atomic_uchar *aside;
+	/* With aside: may DDL be why a page of the file is not sound? false: it
+	 * is an error. Any stream's thread. */
+	bool (*excused)(void *ctx, const struct sc_file *file);
+	void *ctx;
+	bool same_files; /* what is opened must be the inode that was listed */
 	atomic_uint_fast64_t next_chunk;
 	atomic_uint_fast64_t bytes_read;
 	atomic_uint_fast64_t pages_checked;
@@ -41,8 +53,8 @@ struct sc_copy {
 
 /*
  * Copy chunks until the queue is empty. slots: the stream's own, all idle
- * before and after; stream: 1.., passed to the sink. Blocks. 0 or -1; the sink
- * has been told chunks_end() on success.
+ * before and after; stream: passed to the sink (0: a pass after the first).
+ * Blocks. 0 or -1; the sink has been told chunks_end() on success.
  */
 int sc_copy_stream(struct sc_copy *copy, struct sc_slots *slots,
 		   unsigned stream, struct sc_err *err);

@@ -71,6 +71,31 @@ void sc_filelist_set_stored(struct sc_filelist *list, uint64_t stored)
 	list->stored += file->stored;
 }
 
+int sc_filelist_add_like(struct sc_filelist *list, const struct sc_file *from,
+			 struct sc_err *err)
+{
+	struct sc_file *file;
+
+	if (sc_filelist_add(list, from->path, from->kind, from->size,
+			    &from->spec, err) < 0)
+		return -1;
+	sc_filelist_set_stored(list, from->stored);
+	file = &list->files[list->n - 1];
+	file->sealed_size = from->sealed_size;
+	file->id = from->id;
+	file->settled_lsn = from->settled_lsn;
+	return 0;
+}
+
+size_t sc_filelist_present(const struct sc_filelist *list)
+{
+	size_t n = 0;
+
+	for (size_t i = 0; i < list->n; i++)
+		n += !list->files[i].gone;
+	return n;
+}
+
 struct sc_file *sc_filelist_find_chunk(const struct sc_filelist *list,
 				       uint64_t chunk)
 {

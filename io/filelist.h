@@ -3,8 +3,8 @@
  * The files of a clone: what the donor's data directory holds that belongs
  * into it, and how it divides into chunks.
  *
- * Built by one thread before the copy begins and read-only after that, but for
- * the sizes at the seal, which the job's thread sets when nobody copies.
+ * Built by one thread before the copy begins and read-only while streams copy;
+ * changed between passes by the job's thread (io/filechange.h).
  */
 #ifndef SC_FILELIST_H
 #define SC_FILELIST_H
@@ -21,10 +21,20 @@
 
 #define SC_PATH_MAX 1024
 #define SC_MAX_FILES (2u << 20)
+/* Replaced as a whole, now and then; any version of it will do. */
+#define SC_BUFFER_POOL_FILE "ib_buffer_pool"
 
 enum sc_file_kind {
 	SC_FILE_PAGES = 1,  /* tablespace: every page is checked */
 	SC_FILE_OPAQUE = 2, /* bytes only (ib_buffer_pool, undo_N_trunc.log) */
+};
+
+/* Which file of the donor's that is, and when it was written last; zero on the
+ * recipient. */
+struct sc_file_id {
+	uint64_t inode;
+	int64_t birth_ns; /* 0: the file system does not know */
+	int64_t mtime_ns;
 };
 
 struct sc_file {
@@ -37,6 +47,11 @@ struct sc_file {
 	bool shared;	      /* not copied but its extents shared: no chunk
 				 of it is read, and none has a digest */
 	struct sc_page_spec spec;
+	struct sc_file_id id; /* when listed */
+	bool gone;	      /* not in the clone any more (io/filechange.h) */
+	/* Donor: no DDL statement that ended before this LSN can have changed
+	 * the file, without redo, after its copy began. 0: not known. */
+	uint64_t settled_lsn;
 };
 
 struct sc_filelist {
@@ -45,6 +60,7 @@ struct sc_filelist {
 	uint64_t chunks; /* of all files */
 	uint64_t bytes;
 	uint64_t stored;	    /* sum of the files' */
+	int64_t taken_ns;	    /* CLOCK_REALTIME when its scan began */
 	struct sc_key_source *keys; /* set before the scan, borrowed; NULL:
 				       encrypted files are refused */
 };
@@ -60,17 +76,43 @@ int sc_filelist_add(struct sc_filelist *list, const char *path,
  * as its size. */
 void sc_filelist_set_stored(struct sc_filelist *list, uint64_t stored);
 
+/* Append a file with all that is known of another, but for its chunks'
+ * numbers; it is not gone. 0 or -1 (as above). */
+int sc_filelist_add_like(struct sc_filelist *list, const struct sc_file *from,
+			 struct sc_err *err);
+
 /*
  * List a donor's data directory: *.ibd and *.ibu at any depth, undo_NNN, the
  * system tablespace files that data_file_path (innodb_data_file_path) names,
  * undo_N_trunc.log and ib_buffer_pool. Skips temporary tablespaces, redo,
  * doublewrite files and the clone's own. Refuses by name symbolic links and
- * tablespaces whose key the source does not find. Blocks; the caller keeps DDL
- * away from a live image.
+ * tablespaces whose key the source does not find. Blocks.
+ *
+ * known: an earlier scan, best the one before, or NULL. What was not written to
+ * since (same name, inode, times and size) is taken from it and not opened;
+ * times less than a second older than that scan prove nothing.
+ *
+ * DDL may run: what vanishes meanwhile is left out, what is renamed meanwhile
+ * may be listed under both names or not at all, and a file that is being made
+ * may have no space id yet (its page 0 is read again in each scan). The scan
+ * after it tells. Only files of the system tablespace must be there.
  */
 int sc_filelist_scan(struct sc_image *image, const char *data_file_path,
-		     uint32_t page_size, struct sc_filelist *list,
-		     struct sc_err *err);
+		     uint32_t page_size, const struct sc_filelist *known,
+		     struct sc_filelist *list, struct sc_err *err);
+
+/* What an open file is; 0 or -errno. */
+int sc_file_id_of(int fd, struct sc_file_id *ret);
+
+/* The same file, written since or not. */
+static inline bool sc_file_id_same(const struct sc_file_id *a,
+				   const struct sc_file_id *b)
+{
+	return a->inode == b->inode && a->birth_ns == b->birth_ns;
+}
+
+/* How many of its files are not gone. */
+size_t sc_filelist_present(const struct sc_filelist *list);
 
 /* Chunks of a file of that size. */
 static inline uint64_t sc_chunks_of(uint64_t size)

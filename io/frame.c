@@ -23,6 +23,8 @@ static const struct {
 	[SC_FRAME_CHUNKS_END] = { 8, 0 },
 	[SC_FRAME_DONE] = { 0, 0 },
 	[SC_FRAME_ERROR] = { 1024, 0 },
+	[SC_FRAME_CHANGE] = { 1u << 20, 0 },
+	[SC_FRAME_CHANGE_END] = { 12, 0 },
 };
 
 void sc_frame_free(struct sc_frame *frame)

@@ -17,7 +17,7 @@
 #include "io/blockmap.h"
 #include "io/conn.h"
 #include "io/digest.h"
-#include "io/filelist.h"
+#include "io/filechange.h"
 
 #include <stdint.h>
 
@@ -36,11 +36,13 @@ enum sc_frame_type {
 	SC_FRAME_REDO_BEGIN = 5, /* stream 0: what the redo is */
 	SC_FRAME_REDO = 6,	 /* stream 0: blocks; none = keep-alive */
 	SC_FRAME_SEAL = 7,	 /* stream 0: E and what belongs to it */
-	SC_FRAME_CHUNK = 8,	 /* data streams: a chunk */
-	SC_FRAME_CHUNKS_END = 9, /* data streams: no more on this one */
+	SC_FRAME_CHUNK = 8,	 /* data streams, a pass on stream 0: a chunk */
+	SC_FRAME_CHUNKS_END = 9, /* no more on this one, or in this pass */
 	SC_FRAME_DONE = 10,	 /* stream 0, recipient: complete and durable */
 	SC_FRAME_ERROR = 11,	 /* either side: the job failed */
-	SC_FRAME_TYPE_MAX = 11,
+	SC_FRAME_CHANGE = 12,	 /* stream 0: a batch of changed files */
+	SC_FRAME_CHANGE_END = 13, /* stream 0: a pass begins */
+	SC_FRAME_TYPE_MAX = 13,
 };
 
 /* CHUNK: the data is one zstd frame. */
@@ -140,6 +142,25 @@ void sc_frame_put_file(struct sc_enc *enc, const struct sc_file *m);
 /* Decode one file of a batch and append it to the list, validated. */
 int sc_frame_get_file(struct sc_dec *dec, struct sc_filelist *list,
 		      struct sc_err *err);
+
+/* Records of CHANGE. */
+enum sc_change_op {
+	SC_CHANGE_DROP = 1,
+	SC_CHANGE_RENAME = 2,
+	SC_CHANGE_ADD = 3,
+};
+void sc_frame_put_drop(struct sc_enc *enc, uint32_t file);
+void sc_frame_put_rename(struct sc_enc *enc, const struct sc_file_rename *m);
+void sc_frame_put_add(struct sc_enc *enc, const struct sc_file *m);
+/* Decode one record of a batch and append it to the changes, validated but for
+ * what sc_file_changes_ok() finds. */
+int sc_frame_get_change(struct sc_dec *dec, struct sc_file_changes *changes,
+			struct sc_err *err);
+void sc_frame_put_change_end(struct sc_enc *enc,
+			     const struct sc_file_changes *m);
+/* Are these all the changes? 0 or -1. */
+int sc_frame_get_change_end(struct sc_dec *dec,
+			    const struct sc_file_changes *changes);
 void sc_frame_put_redo_begin(struct sc_enc *enc, const struct sc_redo_begin *m);
 int sc_frame_get_redo_begin(struct sc_dec *dec, struct sc_redo_begin *ret);
 void sc_frame_put_chunk(uint8_t body[static SC_CHUNK_BODY_SIZE],

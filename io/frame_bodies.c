@@ -72,6 +72,85 @@ int sc_frame_get_file(struct sc_dec *dec, struct sc_filelist *list,
 	return 0;
 }
 
+void sc_frame_put_drop(struct sc_enc *enc, uint32_t file)
+{
+	sc_enc_u8(enc, SC_CHANGE_DROP);
+	sc_enc_u32(enc, file);
+}
+
+void sc_frame_put_rename(struct sc_enc *enc, const struct sc_file_rename *m)
+{
+	sc_enc_u8(enc, SC_CHANGE_RENAME);
+	sc_enc_u32(enc, m->file);
+	sc_enc_str(enc, m->path);
+}
+
+void sc_frame_put_add(struct sc_enc *enc, const struct sc_file *m)
+{
+	sc_enc_u8(enc, SC_CHANGE_ADD);
+	sc_frame_put_file(enc, m);
+}
+
+static int get_drop(struct sc_dec *dec, struct sc_file_changes *changes,
+		    struct sc_err *err)
+{
+	uint32_t file = sc_dec_u32(dec);
+
+	/* More than there can be files: memory for them is not to be had. */
+	if (dec->failed || changes->n_drops >= SC_MAX_FILES)
+		return sc_frame_bad(err, "malformed change record");
+	return sc_file_changes_drop(changes, file, err);
+}
+
+static int get_rename(struct sc_dec *dec, struct sc_file_changes *changes,
+		      struct sc_err *err)
+{
+	uint32_t file = sc_dec_u32(dec);
+	char path[SC_PATH_MAX];
+
+	sc_dec_str(dec, path, sizeof(path));
+	if (dec->failed || !sc_path_ok(path) ||
+	    changes->n_renames >= SC_MAX_FILES)
+		return sc_frame_bad(err, "malformed change record");
+	return sc_file_changes_rename(changes, file, path, err);
+}
+
+int sc_frame_get_change(struct sc_dec *dec, struct sc_file_changes *changes,
+			struct sc_err *err)
+{
+	switch (sc_dec_u8(dec)) {
+	case SC_CHANGE_DROP:
+		return get_drop(dec, changes, err);
+	case SC_CHANGE_RENAME:
+		return get_rename(dec, changes, err);
+	case SC_CHANGE_ADD:
+		return sc_frame_get_file(dec, &changes->adds, err);
+	default:
+		return sc_frame_bad(err, "malformed change record");
+	}
+}
+
+void sc_frame_put_change_end(struct sc_enc *enc,
+			     const struct sc_file_changes *m)
+{
+	sc_enc_u32(enc, (uint32_t)m->n_drops);
+	sc_enc_u32(enc, (uint32_t)m->n_renames);
+	sc_enc_u32(enc, (uint32_t)m->adds.n);
+}
+
+int sc_frame_get_change_end(struct sc_dec *dec,
+			    const struct sc_file_changes *changes)
+{
+	uint32_t drops = sc_dec_u32(dec), renames = sc_dec_u32(dec);
+	uint32_t adds = sc_dec_u32(dec);
+
+	return sc_dec_end(dec) == 0 && drops == changes->n_drops &&
+			       renames == changes->n_renames &&
+			       adds == changes->adds.n
+		       ? 0
+		       : -1;
+}
+
 void sc_frame_put_redo_begin(struct sc_enc *enc, const struct sc_redo_begin *m)
 {
 	sc_enc_u64(enc, m->checkpoint_lsn);

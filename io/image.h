@@ -32,6 +32,7 @@ struct sc_image {
 	int redo;	      /* atomic: #innodb_redo of the image, -1: it lies
 				 elsewhere */
 	bool atomic;	      /* all files show one moment */
+	bool live;	      /* no image: the running files themselves */
 	bool buffered;	      /* never with O_DIRECT: the server keeps its
 				 data files in the page cache */
 	/* The longest a write of the donor may have waited, microseconds. */

@@ -233,12 +233,19 @@ static int visit_doublewrite(struct sc_inplace *ip, const char *path,
 	return 0;
 }
 
+/* Not of a file that was dropped while the clone was made. */
+static bool in_clone(const struct sc_inplace *ip, size_t file)
+{
+	return !ip->list->files[file].gone;
+}
+
 /* The clone's files whose names exist in the old data. */
 static int list_replaced(struct sc_inplace *ip, struct names *names,
 			 struct sc_err *err)
 {
 	for (size_t i = 0; i < ip->list->n; i++) {
-		if (inplace_has(ip->datadir, ip->list->files[i].path))
+		if (in_clone(ip, i) &&
+		    inplace_has(ip->datadir, ip->list->files[i].path))
 			names_add(names, ip->list->files[i].path);
 	}
 	if (inplace_has(ip->datadir, INPLACE_MANIFEST))
@@ -281,7 +288,8 @@ static int list_new(struct sc_inplace *ip, struct names *names,
 	if (!made)
 		return -1;
 	for (size_t i = 0; i < ip->list->n; i++) {
-		if (!inplace_has(ip->datadir, ip->list->files[i].path))
+		if (in_clone(ip, i) &&
+		    !inplace_has(ip->datadir, ip->list->files[i].path))
 			names_add(names, ip->list->files[i].path);
 	}
 	if (!inplace_has(ip->datadir, INPLACE_MANIFEST))
@@ -328,7 +336,8 @@ static int rename_new(struct sc_inplace *ip, const char *path,
 static int step_rename_new(struct sc_inplace *ip, struct sc_err *err)
 {
 	for (size_t i = 0; i < ip->list->n; i++) {
-		if (rename_new(ip, ip->list->files[i].path, err) < 0)
+		if (in_clone(ip, i) &&
+		    rename_new(ip, ip->list->files[i].path, err) < 0)
 			return -1;
 	}
 	return rename_new(ip, INPLACE_MANIFEST, err);

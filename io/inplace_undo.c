@@ -139,6 +139,20 @@ static void remove_made_dirs(int datadir, char *made, struct sc_err *err)
 	}
 }
 
+int sc_inplace_trim_dirs(int datadir, struct sc_err *err)
+{
+	CLEANUP_CLOSE int dir = inplace_open_dir(datadir);
+	CLEANUP_FREE char *made = NULL;
+
+	if (dir < 0)
+		return failed(errno, SC_CLONE_DIR, err);
+	made = inplace_made_dirs(dir, err);
+	if (!made)
+		return -1;
+	remove_made_dirs(datadir, made, err);
+	return sc_err_is_set(err) ? -1 : 0;
+}
+
 /* The staged manifest, and what a write of a small file leaves when it is cut
  * off. */
 static void remove_temps(int dir, struct sc_err *err)

@@ -43,8 +43,8 @@ struct sc_manifest_head {
 
 /* What is written beside the head; all borrowed. */
 struct sc_manifest_files {
-	const struct sc_filelist *list;
-	const uint64_t *sizes; /* bytes at the seal, one per file */
+	const struct sc_filelist *list; /* files that are gone are left out */
+	const uint64_t *sizes;		/* bytes at the seal, one per file */
 	const uint8_t (*digests)[SC_DIGEST_SIZE]; /* one per chunk of list */
 };
 

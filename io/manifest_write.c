@@ -93,7 +93,7 @@ static int put_file(struct writer *w, const struct sc_manifest_files *files,
 static int put_all(struct writer *w, const struct sc_manifest_head *head,
 		   const struct sc_manifest_files *files, struct sc_err *err)
 {
-	struct manifest_tail tail = { .files = files->list->n };
+	struct manifest_tail tail = { 0 };
 
 	sc_digest_begin(&w->digest);
 	if (put_line(w, manifest_put_head(head), err) < 0)
@@ -101,8 +101,11 @@ static int put_all(struct writer *w, const struct sc_manifest_head *head,
 	for (size_t i = 0; i < files->list->n; i++) {
 		const struct sc_file *file = &files->list->files[i];
 
+		if (file->gone)
+			continue;
 		if (put_file(w, files, i, err) < 0)
 			return -1;
+		tail.files++;
 		tail.chunks += file->shared ? 0 : sc_chunks_of(file->size);
 	}
 	sc_digest_end(&w->digest, tail.digest);

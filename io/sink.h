@@ -5,11 +5,14 @@
  *
  * Order: files, redo_begin; then redo (one thread) and stream_open, chunk,
  * chunks_end, stream_close (one thread per stream) side by side; then, when all
- * streams ended, seal, finish. All return 0 or -1 with err.
+ * streams ended, any number of passes (change), at last seal, finish. After a
+ * change that drops all files redo_begin may come again, with another
+ * checkpoint: what there was of redo is forgotten. All return 0 or -1 with err.
  */
 #ifndef SC_SINK_H
 #define SC_SINK_H
 
+#include "io/filechange.h"
 #include "io/slots.h"
 
 struct sc_sink;
@@ -37,6 +40,14 @@ struct sc_sink_ops {
 		     struct sc_slot *slot, struct sc_err *err);
 	int (*chunks_end)(struct sc_sink *sink, unsigned stream,
 			  struct sc_err *err);
+	/* Between two passes, when all streams have ended and before the list
+	 * is changed. What it adds the job's thread then copies, as stream 0:
+	 * stream_open, chunk, wrote, chunks_end, stream_close (nothing of that
+	 * need be called when it adds nothing). Redo may come meanwhile, but
+	 * from another thread. */
+	int (*change)(struct sc_sink *sink,
+		      const struct sc_file_changes *changes,
+		      struct sc_err *err);
 	int (*seal)(struct sc_sink *sink, const struct sc_seal *seal,
 		    struct sc_err *err);
 	/* Wait until the clone is complete and durable. */

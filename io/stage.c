@@ -23,6 +23,8 @@ static int check_range(struct sc_staged *stage, const struct sc_chunk *chunk,
 	if (!stage->list || chunk->file >= stage->list->n)
 		return sc_frame_bad(err, "chunk of an unknown file");
 	file = &stage->list->files[chunk->file];
+	if (file->gone)
+		return sc_frame_bad(err, "chunk of a file that is gone");
 	if (chunk->off >= file->size)
 		return sc_frame_bad(err, "chunk beyond the end of its file");
 	if (chunk->off % SC_CHUNK_SIZE)
@@ -54,7 +56,7 @@ static int check_digest(struct sc_staged *stage, const struct sc_file *file,
 			  file->path, chunk->off, chunk->off + chunk->len);
 }
 
-/* Remember the newest page, for the check against E. */
+/* Remember the newest page of the file, for the check against E. */
 static void note_lsns(struct sc_staged *stage, const struct sc_file *file,
 		      const struct sc_chunk *chunk, const char *data)
 {
@@ -70,11 +72,8 @@ static void note_lsns(struct sc_staged *stage, const struct sc_file *file,
 		}
 	}
 	SC_LOCK_SCOPE(&stage->lock);
-	if (max > stage->max_lsn) {
-		stage->max_lsn = max;
-		stage->max_file = chunk->file;
-		stage->max_page = page;
-	}
+	if (max > stage->newest[chunk->file].lsn)
+		stage->newest[chunk->file] = (struct stage_newest){ max, page };
 }
 
 static int open_for_write(void *arg, uint32_t index)
@@ -92,10 +91,12 @@ static int open_for_write(void *arg, uint32_t index)
 	return fd;
 }
 
-static void note_stream(struct sc_staged *stage, const struct sc_slots *slots)
+static void note_stream(struct sc_staged *stage, unsigned stream,
+			const struct sc_slots *slots)
 {
 	SC_LOCK_SCOPE(&stage->lock);
-	stage->streams_used++;
+	/* A pass is not one more. */
+	stage->streams_used += stream > 0;
 	stage->engine = slots->engine->ops->name;
 }
 
@@ -104,10 +105,10 @@ int sc_stage_stream_open(struct sc_staged *stage, unsigned stream,
 {
 	struct sc_openfiles *files;
 
-	if (stream < 1 || stream > stage->streams)
+	if (stream > stage->streams)
 		return sc_frame_bad(err, "unknown stream");
 	stage->per_stream[stream].slots = slots;
-	note_stream(stage, slots);
+	note_stream(stage, stream, slots);
 	files = &stage->per_stream[stream].files;
 	files->open = open_for_write;
 	files->arg = stage;
@@ -172,6 +173,26 @@ int sc_stage_wrote(struct sc_staged *stage, unsigned stream,
 	return 0;
 }
 
+/* All files were dropped, and the redo after another checkpoint comes. */
+static int forget_redo(struct sc_staged *stage, struct sc_err *err)
+{
+	CLEANUP_CLOSE int dir = -1;
+	char name[STAGE_NAME_CAP];
+
+	sc_redo_build_free(stage->redo);
+	stage->redo = NULL;
+	stage->redo_bytes = 0;
+	dir = openat(stage->target, stage_name(stage, SC_REDO_DIR, name),
+		     O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	if (dir < 0)
+		return stage_error(errno, SC_REDO_DIR, err);
+	if (sc_tree_remove(dir, err) < 0)
+		return -1;
+	if (unlinkat(stage->target, name, AT_REMOVEDIR) < 0)
+		return stage_error(errno, SC_REDO_DIR, err);
+	return 0;
+}
+
 int sc_stage_redo_begin(struct sc_staged *stage, const struct sc_redo_begin *m,
 			struct sc_err *err)
 {
@@ -187,8 +208,11 @@ int sc_stage_redo_begin(struct sc_staged *stage, const struct sc_redo_begin *m,
 		.mode = 0640,
 	};
 
-	if (stage->redo)
+	if (stage->redo && !stage->redo_may_restart)
 		return sc_frame_bad(err, "redo began twice");
+	if (stage->redo && forget_redo(stage, err) < 0)
+		return -1;
+	stage->redo_may_restart = false;
 	stage->checkpoint_lsn = m->checkpoint_lsn;
 	snprintf(stage->donor_version, sizeof(stage->donor_version), "%s",
 		 m->creator);

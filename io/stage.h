@@ -14,6 +14,7 @@
 #ifndef SC_STAGE_H
 #define SC_STAGE_H
 
+#include "io/filechange.h"
 #include "io/reflink.h"
 #include "io/slots.h"
 
@@ -26,7 +27,8 @@ struct sc_stage_params {
 	bool in_place;	  /* target is a running server's data directory: stage
 			     X.#clone beside each X; parent and name unused */
 	uint32_t page_size; /* innodb_page_size, bytes */
-	unsigned streams;   /* chunk threads, numbered 1..streams */
+	unsigned streams;   /* chunk threads, numbered 1..streams; 0 is the
+			       job's, in a pass */
 	bool local;	    /* chunks did not travel: no digest to check */
 	bool share;	    /* files are made empty and without a check of free
 			       space: each gets its size by sc_stage_share() or
@@ -40,9 +42,21 @@ int sc_stage_open(const struct sc_stage_params *params, struct sc_staged **ret,
 		  struct sc_err *err);
 void sc_stage_free(struct sc_staged *stage);
 
-/* Create the files, after a check of free space. list: borrowed until free. */
+/* Create the files, after a check of free space. list: borrowed until free,
+ * changed by its owner only after sc_stage_change(). */
 int sc_stage_files(struct sc_staged *stage, const struct sc_filelist *list,
 		   struct sc_err *err);
+
+/*
+ * A pass begins: remove, rename and create staged files. No stream is open;
+ * redo may arrive meanwhile. When it returned 0, the caller does the same to
+ * the list with sc_file_changes_apply(), and the chunks of added files may
+ * come, usually from stream 0. -1: the changes do not fit the list, no space
+ * (for the added files), a name that is taken, I/O; the stage can then only be
+ * aborted.
+ */
+int sc_stage_change(struct sc_staged *stage,
+		    const struct sc_file_changes *changes, struct sc_err *err);
 
 /*
  * Let a staged file share the extents of another one: all of its chunks have
@@ -80,6 +94,8 @@ int sc_stage_chunk(struct sc_staged *stage, unsigned stream,
 int sc_stage_wrote(struct sc_staged *stage, unsigned stream,
 		   struct sc_slot *slot, struct sc_err *err);
 
+/* What the redo is; once, and again after changes that dropped every file: then
+ * what came so far is forgotten and removed. */
 int sc_stage_redo_begin(struct sc_staged *stage, const struct sc_redo_begin *m,
 			struct sc_err *err);
 int sc_stage_redo(struct sc_staged *stage, uint64_t lsn, const void *data,
@@ -109,7 +125,8 @@ int sc_stage_commit(struct sc_staged *stage, struct sc_err *err);
 /* Remove everything, a new target itself too. Failures are logged. */
 void sc_stage_abort(struct sc_staged *stage);
 
-/* Bytes of chunks and of redo taken so far. Any thread. */
+/* Bytes of chunks taken so far, also of files that are gone, and of redo. Any
+ * thread. */
 uint64_t sc_stage_bytes(const struct sc_staged *stage);
 uint64_t sc_stage_redo_bytes(const struct sc_staged *stage);
 

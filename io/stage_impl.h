@@ -19,6 +19,11 @@ struct stage_stream {
 	struct sc_openfiles files;
 };
 
+/* The page of a file with the highest LSN. */
+struct stage_newest {
+	uint64_t lsn, page;
+};
+
 struct sc_staged {
 	int target, parent;
 	char name[256];
@@ -28,18 +33,22 @@ struct sc_staged {
 	bool in_place, local, share;
 	int lock_fd;	/* in place: descriptor of the mark, -1 = none */
 	char *end_text; /* in place: of #snapclone_end, from the seal on */
-	const struct sc_filelist *list; /* borrowed */
-	atomic_uchar *have;		/* one per chunk of the list */
+	/* Borrowed; changed by its owner between passes: files[] moves. */
+	const struct sc_filelist *list;
+	size_t n_chunks, n_files;	    /* entries of what follows */
+	atomic_uchar *have;		    /* one per chunk of the list */
+	uint8_t (*digests)[SC_DIGEST_SIZE]; /* one per chunk of the list */
+	struct stage_newest *newest;	    /* one per file, under lock */
 	atomic_uint_fast64_t bytes, redo_bytes;
-	struct stage_stream *per_stream; /* index 0 unused */
+	struct stage_stream *per_stream; /* 0: the passes */
 	unsigned streams;
 	struct sc_redo_build *redo;
 	struct sc_redo_check_key redo_key; /* of an encrypted log */
 	bool have_redo_key;
 	uint64_t checkpoint_lsn;
+	bool redo_may_restart; /* every file was dropped since it began */
 
 	/* For the manifest. */
-	uint8_t (*digests)[SC_DIGEST_SIZE]; /* one per chunk of the list */
 	char donor_version[33];
 	uint64_t began_us; /* wall clock */
 	/* CLOCK_MONOTONIC, ms: all files created, the last chunk taken, the
@@ -49,9 +58,6 @@ struct sc_staged {
 	uint64_t network;
 
 	pthread_mutex_t lock; /* what follows */
-	uint64_t max_lsn;
-	uint32_t max_file;
-	uint64_t max_page;
 	unsigned streams_used;
 	const char *engine; /* of a stream */
 };
@@ -62,6 +68,19 @@ int stage_error(int sys_errno, const char *what, struct sc_err *err);
 int stage_make_dir(struct sc_staged *stage, const char *name,
 		   struct sc_err *err);
 
+/* stage_open.c: is there room for so many bytes more? 0 or -1. */
+int stage_check_space(struct sc_staged *stage, uint64_t bytes,
+		      struct sc_err *err);
+/* stage_open.c: what is kept of every chunk and file, for so many of them; what
+ * is known stays. 0 or -1. */
+int stage_grow(struct sc_staged *stage, uint64_t chunks, size_t files,
+	       struct sc_err *err);
+/* stage_open.c: make the directories of a path, noted in place, or also an
+ * empty file of its whole size. 0 or -1. */
+int stage_make_dirs_for(struct sc_staged *stage, const char *path,
+			struct sc_err *err);
+int stage_create_file(struct sc_staged *stage, const struct sc_file *file,
+		      struct sc_err *err);
 /* stage_open.c: give a file that was just made the size it was listed with. */
 int stage_set_size(int fd, const struct sc_file *file, struct sc_err *err);
 

@@ -173,13 +173,14 @@ void sc_stage_free(struct sc_staged *stage)
 	free(stage->per_stream);
 	free((void *)stage->have);
 	free(stage->digests);
+	free(stage->newest);
 	free(stage->end_text);
 	explicit_bzero(&stage->redo_key, sizeof(stage->redo_key));
 	free(stage);
 }
 
-static int check_space(struct sc_staged *stage, uint64_t bytes,
-		       struct sc_err *err)
+int stage_check_space(struct sc_staged *stage, uint64_t bytes,
+		      struct sc_err *err)
 {
 	struct statvfs vfs;
 	uint64_t avail;
@@ -230,18 +231,25 @@ int stage_set_size(int fd, const struct sc_file *file, struct sc_err *err)
 	return 0;
 }
 
-static int create_file(struct sc_staged *stage, const struct sc_file *file,
-		       struct sc_err *err)
+int stage_make_dirs_for(struct sc_staged *stage, const char *path,
+			struct sc_err *err)
+{
+	int rc;
+
+	if (stage->in_place && note_dirs(stage, path, err) < 0)
+		return -1;
+	rc = sc_mkdirs_for(stage->target, path, stage->uid, stage->gid);
+	return rc < 0 ? stage_error(-rc, path, err) : 0;
+}
+
+int stage_create_file(struct sc_staged *stage, const struct sc_file *file,
+		      struct sc_err *err)
 {
 	CLEANUP_CLOSE int fd = -1;
 	char name[STAGE_NAME_CAP];
-	int rc;
 
-	if (stage->in_place && note_dirs(stage, file->path, err) < 0)
+	if (stage_make_dirs_for(stage, file->path, err) < 0)
 		return -1;
-	rc = sc_mkdirs_for(stage->target, file->path, stage->uid, stage->gid);
-	if (rc < 0)
-		return stage_error(-rc, file->path, err);
 	fd = sc_open_beneath(stage->target, stage_name(stage, file->path, name),
 			     O_WRONLY | O_CREAT | O_EXCL, 0640);
 	if (fd < 0)
@@ -251,20 +259,48 @@ static int create_file(struct sc_staged *stage, const struct sc_file *file,
 	return stage->share ? 0 : stage_set_size(fd, file, err);
 }
 
+/* calloc(), because pages of zeroes cost nothing until a chunk comes. */
+static int grow_array(void **array, size_t have, uint64_t want, size_t size,
+		      struct sc_err *err)
+{
+	void *grown = calloc(want + 1, size);
+
+	if (!grown)
+		return sc_err_set(err, SC_ER_INTERNAL_ERROR,
+				  "out of memory for %" PRIu64 " entries",
+				  want);
+	if (*array)
+		memcpy(grown, *array, have * size);
+	free(*array);
+	*array = grown;
+	return 0;
+}
+
+int stage_grow(struct sc_staged *stage, uint64_t chunks, size_t files,
+	       struct sc_err *err)
+{
+	if (grow_array((void **)&stage->have, stage->n_chunks, chunks,
+		       sizeof(*stage->have), err) < 0 ||
+	    grow_array((void **)&stage->digests, stage->n_chunks, chunks,
+		       sizeof(*stage->digests), err) < 0 ||
+	    grow_array((void **)&stage->newest, stage->n_files, files,
+		       sizeof(*stage->newest), err) < 0)
+		return -1;
+	stage->n_chunks = chunks;
+	stage->n_files = files;
+	return 0;
+}
+
 int sc_stage_files(struct sc_staged *stage, const struct sc_filelist *list,
 		   struct sc_err *err)
 {
-	if (check_space(stage, stage->share ? 0 : list->stored, err) < 0)
+	if (stage_check_space(stage, stage->share ? 0 : list->stored, err) <
+		    0 ||
+	    stage_grow(stage, list->chunks, list->n, err) < 0)
 		return -1;
-	stage->have = calloc(list->chunks + 1, sizeof(*stage->have));
-	stage->digests = calloc(list->chunks + 1, sizeof(*stage->digests));
-	if (!stage->have || !stage->digests)
-		return sc_err_set(err, SC_ER_INTERNAL_ERROR,
-				  "out of memory for %" PRIu64 " chunks",
-				  list->chunks);
 	stage->list = list;
 	for (size_t i = 0; i < list->n; i++) {
-		if (create_file(stage, &list->files[i], err) < 0)
+		if (stage_create_file(stage, &list->files[i], err) < 0)
 			return -1;
 	}
 	stage->created_ms = sc_now_ms();

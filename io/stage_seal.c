@@ -16,29 +16,48 @@
 #include <stdlib.h>
 #include <string.h>
 
+static int check_chunks(struct sc_staged *stage, const struct sc_file *file,
+			struct sc_err *err)
+{
+	for (uint64_t i = 0; i < sc_chunks_of(file->size); i++) {
+		if (!stage->have[file->first_chunk + i])
+			return sc_err_set(err, SC_ER_CLONE_PROTOCOL,
+					  "chunk %" PRIu64
+					  " of %s never arrived",
+					  i, file->path);
+	}
+	return 0;
+}
+
+/* A page newer than E would need redo the clone does not have: the server only
+ * logs that and goes on into corruption. */
+static int check_newest(const struct sc_file *file,
+			const struct stage_newest *newest, uint64_t end_lsn,
+			struct sc_err *err)
+{
+	if (newest->lsn <= end_lsn)
+		return 0;
+	return sc_err_set(err, SC_ER_INTERNAL_ERROR,
+			  "page %" PRIu64 " of %s has LSN %" PRIu64
+			  ", above the end of the clone, %" PRIu64,
+			  newest->page, file->path, newest->lsn, end_lsn);
+}
+
 static int check_complete(struct sc_staged *stage, const struct sc_seal *seal,
 			  struct sc_err *err)
 {
 	if (!stage->list || !stage->redo || seal->n_sizes != stage->list->n)
 		return sc_frame_bad(err, "sealed before it was complete");
-	for (uint64_t i = 0; i < stage->list->chunks; i++) {
-		if (!stage->have[i])
-			return sc_err_set(
-				err, SC_ER_CLONE_PROTOCOL,
-				"chunk %" PRIu64 " of %s never arrived",
-				i - sc_filelist_find_chunk(stage->list, i)
-						->first_chunk,
-				sc_filelist_find_chunk(stage->list, i)->path);
+	for (size_t i = 0; i < stage->list->n; i++) {
+		const struct sc_file *file = &stage->list->files[i];
+
+		if (file->gone)
+			continue;
+		if (check_chunks(stage, file, err) < 0 ||
+		    check_newest(file, &stage->newest[i], seal->mark.end_lsn,
+				 err) < 0)
+			return -1;
 	}
-	/* A page newer than E would need redo the clone does not have: the
-	 * server only logs that and goes on into corruption. */
-	if (stage->max_lsn > seal->mark.end_lsn)
-		return sc_err_set(err, SC_ER_INTERNAL_ERROR,
-				  "page %" PRIu64 " of %s has LSN %" PRIu64
-				  ", above the end of the clone, %" PRIu64,
-				  stage->max_page,
-				  stage->list->files[stage->max_file].path,
-				  stage->max_lsn, seal->mark.end_lsn);
 	return 0;
 }
 

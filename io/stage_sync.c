@@ -105,7 +105,8 @@ static int sync_all(struct syncer *sy, const uint64_t *sizes,
 	const struct sc_filelist *list = sy->stage->list;
 
 	for (size_t i = 0; i < list->n; i++) {
-		if (sync_file(sy, &list->files[i], sizes[i], err) < 0)
+		if (!list->files[i].gone &&
+		    sync_file(sy, &list->files[i], sizes[i], err) < 0)
 			return -1;
 	}
 	return 0;

@@ -2,7 +2,8 @@
 /*
  * The donor job: its steps in order, each undone in reverse whatever happens;
  * see donor.h and donor_job.h. The order is the consistency argument of
- * docs/design.md: consumer, then follower, then copy, then seal.
+ * docs/design.md: consumer, then follower, then copy, then the files that DDL
+ * changed meanwhile, then seal.
  */
 #include "plugin/donor_job.h"
 
@@ -118,20 +119,33 @@ static void close_link(struct sc_donor *d)
 	sc_link_close(&d->link);
 }
 
-/* From "locks held" to the daemon's DONE. */
-static int copy_and_seal(struct sc_donor *d, struct sc_sql *sql,
-			 struct sc_err *err)
+/* From a moment without DDL until the daemon listens. What DDL does once the
+ * redo is followed, the daemon notes. */
+static int start_copy(struct sc_donor *d, struct sc_sql *sql,
+		      struct sc_err *err)
 {
 	if (sc_donor_reader_start(d, err) < 0 ||
 	    sc_donor_send_start(d, err) < 0 ||
-	    sc_donor_await(d, &d->heard.ready, READY_MS, "get ready", err) < 0)
+	    sc_donor_await(d, &d->heard.followed, READY_MS, "follow the redo",
+			   err) < 0)
+		return -1;
+	if (!d->request.block_ddl)
+		sc_donor_unlock(d, sql);
+	return sc_donor_await(d, &d->heard.ready, READY_MS, "get ready", err);
+}
+
+/* To the daemon's DONE. */
+static int copy_and_seal(struct sc_donor *d, struct sc_sql *sql,
+			 struct sc_err *err)
+{
+	if (start_copy(d, sql, err) < 0)
 		return -1;
 	set_phase(d, SC_DONOR_READY);
-	if (sc_donor_await(d, &d->heard.copied, -1, "copy", err) < 0 ||
+	if (sc_donor_settle(d, sql, err) < 0 ||
 	    sc_donor_make_seal(d, sql, err) < 0 ||
 	    sc_donor_await(d, &d->heard.sealed, SEALED_MS, "seal", err) < 0)
 		return -1;
-	sc_sql_unlock_backup(sql);
+	sc_donor_unlock(d, sql);
 	set_phase(d, SC_DONOR_SEALED);
 	if (sc_donor_await(d, &d->heard.redo_done, -1, "read the redo", err) <
 	    0)
@@ -140,14 +154,15 @@ static int copy_and_seal(struct sc_donor *d, struct sc_sql *sql,
 	return sc_donor_await(d, &d->heard.done, -1, "finish", err);
 }
 
-/* With the session: locks, consumer, copy. */
+/* With the session: consumer, lock, copy. */
 static int run_steps(struct sc_donor *d, struct sc_sql *sql, struct sc_err *err)
 {
 	if (sc_donor_precheck(d, sql, err) < 0 ||
-	    sc_donor_lock_backup(d, sql, err) < 0)
-		return -1; /* closing the session gives the lock back */
-	if (sc_link_greet(&d->link, err) < 0 || sc_consumer_start(d, err) < 0 ||
-	    sc_sql_query(sql, NULL, "FLUSH LOCAL BINARY LOGS", err) < 0)
+	    sc_link_greet(&d->link, err) < 0 || sc_consumer_start(d, err) < 0)
+		return -1;
+	/* Closing the session gives the lock back. */
+	if (sc_sql_query(sql, NULL, "FLUSH LOCAL BINARY LOGS", err) < 0 ||
+	    sc_donor_quiet(d, sql, err) < 0)
 		return -1;
 	return copy_and_seal(d, sql, err);
 }

@@ -18,9 +18,10 @@ struct sc_donor_request {
 	bool local;
 	bool tls;
 	bool compress;
+	bool block_ddl; /* hold the backup lock from the beginning */
 	uint32_t streams;
 	uint32_t data_bandwidth, network_bandwidth; /* MiB/s, 0 = no limit */
-	uint32_t ddl_timeout;	  /* s to wait for the backup lock */
+	uint32_t ddl_timeout; /* s to wait for DDL that runs at the beginning */
 	char bind_address[64];	  /* numeric; remote only */
 	char peer[256];		  /* who asked, for logs */
 	int target_fd, parent_fd; /* local only; borrowed until freed */

@@ -2,7 +2,7 @@
 /*
  * Inside of a donor job, shared by the donor_*.c files. Threads:
  *
- *   job       has the SQL session with the backup lock; runs the steps
+ *   job       has the SQL session, now and then the backup lock; runs the steps
  *   reader    receives from the daemon, sets the flags below
  *   consumer  has the SQL session of the redo consumer, which must never wait
  *             for anything else
@@ -34,7 +34,10 @@ struct sc_donor_server {
 
 /* What the daemon has said so far. */
 struct sc_donor_heard {
+	bool followed; /* reads the redo */
 	bool ready, copied, sealed, redo_done, done;
+	bool settled; /* answered LOCKED, by */
+	enum sc_settled settlement;
 	bool lost; /* failed or gone: err says why */
 	struct sc_ctl_done result;
 };
@@ -55,6 +58,10 @@ struct sc_donor {
 	struct sc_consumer consumer;
 	pthread_t job_thread, reader_thread;
 	struct sc_ctl_seal seal; /* job thread until DONE */
+	/* The job thread's: the backup lock, and what was found under it. */
+	bool lock_held;
+	uint64_t locked_ms, quiet_lsn;
+	uint32_t n_discarded, discarded[SC_MAX_DISCARDED];
 
 	pthread_mutex_t lock;
 	pthread_cond_t changed;
@@ -86,9 +93,18 @@ void sc_donor_reader_stop(struct sc_donor *d);
 /* donor_prepare.c: prechecks, and what DONOR_START carries. */
 int sc_donor_precheck(struct sc_donor *d, struct sc_sql *sql,
 		      struct sc_err *err);
-int sc_donor_lock_backup(struct sc_donor *d, struct sc_sql *sql,
-			 struct sc_err *err);
 int sc_donor_send_start(struct sc_donor *d, struct sc_err *err);
+
+/*
+ * donor_lock.c. Before the daemon begins: wait for DDL that runs, at most
+ * clone_ddl_timeout, and note the LSN of the moment when there was none
+ * (quiet_lsn); the lock is held then, until sc_donor_unlock(). 0 or -1.
+ */
+int sc_donor_quiet(struct sc_donor *d, struct sc_sql *sql, struct sc_err *err);
+/* When the daemon has copied: under the lock, until its files are those that
+ * are here now. The lock is held when it returns 0. */
+int sc_donor_settle(struct sc_donor *d, struct sc_sql *sql, struct sc_err *err);
+void sc_donor_unlock(struct sc_donor *d, struct sc_sql *sql);
 
 /* donor_consumer.c: keep the redo files until they are read. Returns when
  * registration was tried; not being registered is logged, not an error. */

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * Before the copy: what this release cannot clone is refused by name, the
- * backup lock is taken, and the daemon gets its directories as descriptors,
- * so that it opens nothing that mysqld could not. Runs on the job thread.
+ * Before the copy: what this release cannot clone is refused by name, and the
+ * daemon gets its directories as descriptors, so that it opens nothing that
+ * mysqld could not. Runs on the job thread.
  */
 #include "plugin/donor_job.h"
 
@@ -181,16 +181,6 @@ int sc_donor_precheck(struct sc_donor *d, struct sc_sql *sql,
 	return read_server(d, sql, err);
 }
 
-/* ---- backup lock --------------------------------------------------------- */
-
-int sc_donor_lock_backup(struct sc_donor *d, struct sc_sql *sql,
-			 struct sc_err *err)
-{
-	if (sc_donor_check_cancel(d, err) < 0)
-		return -1;
-	return sc_sql_lock_backup(sql, SC_MAX(d->request.ddl_timeout, 1u), err);
-}
-
 /* ---- DONOR_START --------------------------------------------------------- */
 
 static int open_dir(const char *path, const char *what, struct sc_err *err)
@@ -213,6 +203,7 @@ static void fill_start(const struct sc_donor *d, struct sc_ctl_donor_start *m)
 	m->local = request->local;
 	m->compress = request->compress;
 	m->buffered = d->server.buffered;
+	m->block_ddl = request->block_ddl;
 	m->provider = (uint8_t)sc_settings.provider;
 	m->streams = request->streams;
 	m->autotune = sc_settings.autotune_concurrency;
@@ -220,6 +211,9 @@ static void fill_start(const struct sc_donor *d, struct sc_ctl_donor_start *m)
 	m->data_bandwidth = request->data_bandwidth;
 	m->network_bandwidth = request->network_bandwidth;
 	m->page_size = d->server.page_size;
+	m->quiet_lsn = d->quiet_lsn;
+	m->n_discarded = d->n_discarded;
+	memcpy(m->discarded, d->discarded, sizeof(m->discarded));
 	copy_text(m->bind_address, sizeof(m->bind_address),
 		  request->bind_address);
 	copy_text(m->peer, sizeof(m->peer), request->peer);

@@ -33,6 +33,19 @@ static int on_followed(struct sc_donor *d, struct sc_dec *dec)
 		return -1;
 	atomic_store(&d->consumer.followed_lsn, lsn);
 	atomic_store(&d->consumer.followed_ms, sc_now_ms());
+	d->heard.followed = true;
+	return 0;
+}
+
+static int on_settled(struct sc_donor *d, struct sc_dec *dec)
+{
+	unsigned settlement = sc_dec_u8(dec);
+
+	if (sc_dec_end(dec) < 0 || settlement >= SC_SETTLED_COUNT ||
+	    d->heard.settled || d->heard.copied)
+		return -1;
+	d->heard.settlement = (enum sc_settled)settlement;
+	d->heard.settled = true;
 	return 0;
 }
 
@@ -105,8 +118,10 @@ static int handle(struct sc_donor *d, struct sc_ctl_msg *msg)
 		return on_progress(d, &dec);
 	case SC_CTL_COPIED:
 		return on_flag(&heard->copied, heard->ready);
+	case SC_CTL_SETTLED:
+		return on_settled(d, &dec);
 	case SC_CTL_SEALED:
-		return on_flag(&heard->sealed, heard->copied);
+		return on_flag(&heard->sealed, heard->settled);
 	case SC_CTL_REDO_DONE:
 		return on_flag(&heard->redo_done, heard->sealed);
 	case SC_CTL_KEYS_WANTED:

@@ -103,6 +103,7 @@ static int fill_request(struct session *s, const struct sc_com_start *start,
 	*request = (struct sc_donor_request){
 		.tls = start->tls,
 		.compress = start->compress,
+		.block_ddl = start->block_ddl,
 		.streams = start->streams,
 		.data_bandwidth = start->data_bandwidth,
 		.network_bandwidth = start->network_bandwidth,

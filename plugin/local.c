@@ -25,6 +25,7 @@ static void fill_request(const struct sc_target *target,
 		.streams = sc_settings.max_concurrency,
 		.data_bandwidth = sc_settings.max_data_bandwidth,
 		.ddl_timeout = sc_settings.ddl_timeout,
+		.block_ddl = sc_settings.block_ddl,
 		.target_fd = target->fd,
 		.parent_fd = target->parent_fd,
 	};

@@ -50,6 +50,12 @@ int sc_ctl_get_hello(struct sc_dec *dec, struct sc_ctl_hello *ret)
 	return sc_dec_end(dec);
 }
 
+/* Too many are not listed at all. */
+static uint32_t discarded_listed(const struct sc_ctl_donor_start *m)
+{
+	return m->n_discarded > SC_MAX_DISCARDED ? 0 : m->n_discarded;
+}
+
 void sc_ctl_put_donor_start(struct sc_enc *enc,
 			    const struct sc_ctl_donor_start *m)
 {
@@ -60,12 +66,17 @@ void sc_ctl_put_donor_start(struct sc_enc *enc,
 	sc_enc_u8(enc, m->autotune);
 	sc_enc_u8(enc, m->compress);
 	sc_enc_u8(enc, m->buffered);
+	sc_enc_u8(enc, m->block_ddl);
 	sc_enc_u8(enc, m->provider);
 	sc_enc_u32(enc, m->streams);
 	sc_enc_u32(enc, m->buffer_size);
 	sc_enc_u32(enc, m->data_bandwidth);
 	sc_enc_u32(enc, m->network_bandwidth);
 	sc_enc_u32(enc, m->page_size);
+	sc_enc_u64(enc, m->quiet_lsn);
+	sc_enc_u32(enc, m->n_discarded);
+	for (uint32_t i = 0; i < discarded_listed(m); i++)
+		sc_enc_u32(enc, m->discarded[i]);
 	sc_enc_str(enc, m->bind_address);
 	sc_enc_str(enc, m->peer);
 	sc_enc_str(enc, m->donor_uuid);
@@ -100,8 +111,10 @@ static bool name_ok(const char *name)
 
 int sc_ctl_get_donor_start(struct sc_dec *dec, struct sc_ctl_donor_start *ret)
 {
-	bool *const flags[] = { &ret->tls, &ret->local, &ret->autotune,
-				&ret->compress, &ret->buffered };
+	bool *const flags[] = {
+		&ret->tls,	&ret->local,	&ret->autotune,
+		&ret->compress, &ret->buffered, &ret->block_ddl
+	};
 	bool flags_ok = true;
 
 	sc_dec_raw(dec, ret->job_id, sizeof(ret->job_id));
@@ -118,6 +131,10 @@ int sc_ctl_get_donor_start(struct sc_dec *dec, struct sc_ctl_donor_start *ret)
 	ret->data_bandwidth = sc_dec_u32(dec);
 	ret->network_bandwidth = sc_dec_u32(dec);
 	ret->page_size = sc_dec_u32(dec);
+	ret->quiet_lsn = sc_dec_u64(dec);
+	ret->n_discarded = sc_dec_u32(dec);
+	for (uint32_t i = 0; i < discarded_listed(ret); i++)
+		ret->discarded[i] = sc_dec_u32(dec);
 	sc_dec_str(dec, ret->bind_address, sizeof(ret->bind_address));
 	sc_dec_str(dec, ret->peer, sizeof(ret->peer));
 	sc_dec_str(dec, ret->donor_uuid, sizeof(ret->donor_uuid));

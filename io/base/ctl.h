@@ -38,6 +38,7 @@
 #define SC_JOB_KEY_SIZE 32
 #define SC_UUID_LEN 36
 #define SC_MAX_STREAMS 128
+#define SC_MAX_DISCARDED 256
 
 enum sc_ctl_type {
 	SC_CTL_HELLO = 1, /* both ways: struct sc_ctl_hello */
@@ -45,8 +46,8 @@ enum sc_ctl_type {
 		2, /* plugin: struct sc_ctl_donor_start, descriptors */
 	SC_CTL_DONOR_READY = 3, /* daemon: struct sc_ctl_donor_ready */
 	SC_CTL_FOLLOWED = 4,	/* daemon: u64 LSN up to which redo was read */
-	SC_CTL_COPIED = 5,	/* daemon: base files sent, seal now; no body */
-	SC_CTL_SEAL = 6,	/* plugin: struct sc_ctl_seal */
+	SC_CTL_COPIED = 5, /* daemon: a pass is done; LOCKED, please; no body */
+	SC_CTL_SEAL = 6,   /* plugin: struct sc_ctl_seal */
 	SC_CTL_SEALED = 7, /* daemon: sizes taken, the lock may go; no body */
 	SC_CTL_REDO_DONE =
 		8, /* daemon: followed >= E, consumer may go; no body */
@@ -71,9 +72,22 @@ enum sc_ctl_type {
 				the data directory (its descriptor) */
 	SC_CTL_CLEANED = 22, /* daemon: nothing is left; no body */
 	SC_CTL_KEYS_WANTED = 23, /* daemon: names of master keys it needs */
-	SC_CTL_KEYS = 24, /* plugin: those of them that the keyring has; to a
-			     recipient all keys of the clone */
-	SC_CTL_TYPE_MAX = 24,
+	SC_CTL_KEYS = 24,    /* plugin: those of them that the keyring has; to a
+				recipient all keys of the clone */
+	SC_CTL_LOCKED = 25,  /* plugin: u64 LSN. DDL is held off; what it did
+				is in the redo below that LSN, on disk */
+	SC_CTL_SETTLED = 26, /* daemon: u8 enum sc_settled, the answer */
+	SC_CTL_TYPE_MAX = 26,
+};
+
+/* What a look under the lock has found. */
+enum sc_settled {
+	SC_SETTLED_DONE = 0, /* the files are right: seal now */
+	SC_SETTLED_MORE,     /* too much to copy under the lock: let go of it;
+				COPIED comes again */
+	SC_SETTLED_RESTART,  /* redo was lost: hold redo files anew, then LOCKED
+				again: everything is copied again */
+	SC_SETTLED_COUNT,
 };
 
 /* Most names in one KEYS_WANTED. */
@@ -148,14 +162,22 @@ struct sc_ctl_donor_start {
 	bool compress;		    /* chunks, where it pays; not local */
 	bool buffered;		    /* the server keeps its data files in the
 				       page cache: read them through it */
+	bool block_ddl;		    /* the backup lock is held to the end */
 	uint8_t provider;	    /* enum sc_provider_choice */
 	uint32_t streams;	    /* data streams at most, 1..128 */
 	uint32_t buffer_size;	    /* bytes in flight per stream, 1..256 MiB */
 	uint32_t data_bandwidth;    /* MiB/s, 0 = no limit */
 	uint32_t network_bandwidth; /* MiB/s, 0 = no limit */
 	uint32_t page_size;	    /* innodb_page_size, bytes */
-	char bind_address[64];	    /* numeric address to listen on */
-	char peer[256];		    /* for logs and status: who asked */
+	/* LSN at a moment when no DDL ran, held off until the daemon follows
+	 * the redo; 0: there was no such moment, DDL went on for too long. */
+	uint64_t quiet_lsn;
+	/* Tablespaces that were discarded then: an IMPORT TABLESPACE, which
+	 * writes no redo, may bring them back. More than fit: UINT32_MAX. */
+	uint32_t n_discarded;
+	uint32_t discarded[SC_MAX_DISCARDED];
+	char bind_address[64]; /* numeric address to listen on */
+	char peer[256];	       /* for logs and status: who asked */
 	char donor_uuid[SC_UUID_LEN + 1];
 	char data_file_path[1024];  /* innodb_data_file_path */
 	char doublewrite_dir[1024]; /* innodb_doublewrite_dir: relative when it

@@ -22,7 +22,7 @@ static const struct {
 	uint8_t max_fds;
 } type_limits[SC_CTL_TYPE_MAX + 1] = {
 	[SC_CTL_HELLO] = { 128, 0 },
-	[SC_CTL_DONOR_START] = { 4096, SC_DONOR_FDS_LOCAL },
+	[SC_CTL_DONOR_START] = { 8192, SC_DONOR_FDS_LOCAL },
 	[SC_CTL_DONOR_READY] = { 128, 0 },
 	[SC_CTL_FOLLOWED] = { 8, 0 },
 	[SC_CTL_COPIED] = { 0, 0 },
@@ -47,6 +47,8 @@ static const struct {
 							SC_MASTER_KEY_SIZE),
 				 0 },
 	[SC_CTL_KEYS] = { 4 + SC_KEYS_MAX * SC_KEY_BODY_SIZE, 0 },
+	[SC_CTL_LOCKED] = { 8, 0 },
+	[SC_CTL_SETTLED] = { 1, 0 },
 };
 
 void sc_ctl_msg_clear(struct sc_ctl_msg *msg)

@@ -3,46 +3,21 @@
 #include "io/redo/keyscan.h"
 
 #include "io/base/num.h"
+#include "io/redo/records.h"
 
 #include <string.h>
-
-enum { WRITE_STRING = 30, SINGLE_RECORD = 0x80 };
-
-/* InnoDB's compressed integers: the first byte tells the form. */
-static const struct {
-	uint8_t mask, tag, len;
-	uint32_t high; /* bits that are not stored */
-} forms[] = {
-	{ 0x80, 0x00, 1, 0 },	       { 0xc0, 0x80, 2, 0 },
-	{ 0xe0, 0xc0, 3, 0 },	       { 0xf0, 0xe0, 4, 0 },
-	{ 0xff, 0xf0, 5, 0 },	       { 0xfc, 0xf8, 2, 0xfffffc00 },
-	{ 0xfe, 0xfc, 3, 0xfffe0000 }, { 0xff, 0xfe, 4, 0xff000000 },
-};
-
-/* The compressed integer that ends before `end` and begins with form i. */
-static uint32_t value(const uint8_t *end, size_t i)
-{
-	const uint8_t *p = end - forms[i].len;
-	uint32_t v = *p & (uint8_t)~forms[i].mask;
-
-	for (p++; p < end; p++)
-		v = v << 8 | *p;
-	return v | forms[i].high;
-}
 
 /* Does a record that writes to page 0 of a space end before p? */
 static bool is_record(const uint8_t *p, uint32_t *ret_space)
 {
 	if (sc_load_be16(p - 2) != SC_KEY_INFO_SIZE || p[-5] != 0)
 		return false;
-	for (size_t i = 0; i < SC_ARRAY_SIZE(forms); i++) {
-		const uint8_t *space = p - 5 - forms[i].len;
+	for (unsigned i = 0; i < SC_REDO_INT_FORMS; i++) {
+		size_t len = sc_redo_int_before(p - 5, i, ret_space);
 
-		if ((space[0] & forms[i].mask) != forms[i].tag ||
-		    (space[-1] & (uint8_t)~SINGLE_RECORD) != WRITE_STRING)
-			continue;
-		*ret_space = value(p - 5, i);
-		return true;
+		if (len && (p[-6 - (ptrdiff_t)len] &
+			    (uint8_t)~SC_REDO_SINGLE) == SC_REDO_WRITE_STRING)
+			return true;
 	}
 	return false;
 }

@@ -183,6 +183,7 @@ static void start_donor(struct player *pl)
 		.streams = STREAMS,
 		.buffer_size = 2 * SC_MIB,
 		.page_size = PAGE,
+		.quiet_lsn = 1,
 		.bind_address = "127.0.0.1",
 		.peer = "campaign",
 		.donor_uuid = "01234567-89ab-cdef-0123-456789abcdef",
@@ -223,6 +224,15 @@ static void start_recipient(struct player *pl, uint16_t port)
 	sc_ctl_put_recipient_start(&enc, &m);
 	say(pl, SC_CTL_RECIPIENT_START, &enc, fds, m.in_place ? 1 : 2);
 	pl->started = true;
+}
+
+/* The server is at rest: its redo is on disk up to the end. */
+static void send_locked(struct player *pl)
+{
+	struct sc_enc enc = { 0 };
+
+	sc_enc_u64(&enc, pl->p->end_lsn);
+	say(pl, SC_CTL_LOCKED, &enc, NULL, 0);
 }
 
 static void send_seal(struct player *pl)
@@ -294,7 +304,11 @@ static void take(struct player *pl, const struct sc_ctl_msg *msg)
 		take_ready(pl, &dec);
 		break;
 	case SC_CTL_COPIED:
-		send_seal(pl);
+		send_locked(pl);
+		break;
+	case SC_CTL_SETTLED:
+		if (sc_dec_u8(&dec) == SC_SETTLED_DONE)
+			send_seal(pl);
 		break;
 	case SC_CTL_KEYS_WANTED:
 		send_keys(pl);

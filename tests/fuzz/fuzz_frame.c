@@ -73,7 +73,27 @@ static void try_files(struct sc_dec dec, const struct sc_dec *body)
 	sc_filelist_free(&list);
 }
 
-/* As receive_chunk() in daemon/recipient_stream.c. */
+static void try_change(struct sc_dec dec, const struct sc_dec *body)
+{
+	CLEANUP_CHANGES struct sc_file_changes changes = { 0 };
+	struct sc_err err = SC_ERR_INIT;
+	struct sc_enc enc = { 0 };
+	int rc = 0;
+
+	while (rc == 0 && dec.left)
+		rc = sc_frame_get_change(&dec, &changes, &err);
+	for (size_t i = 0; rc == 0 && i < changes.n_drops; i++)
+		sc_frame_put_drop(&enc, changes.drops[i]);
+	for (size_t i = 0; rc == 0 && i < changes.n_renames; i++)
+		sc_frame_put_rename(&enc, &changes.renames[i]);
+	for (size_t i = 0; rc == 0 && i < changes.adds.n; i++)
+		sc_frame_put_add(&enc, &changes.adds.files[i]);
+	/* Not the same bytes: by kind. */
+	FUZZ_CHECK(rc < 0 || enc.len == body->left);
+	sc_enc_free(&enc);
+}
+
+/* As take_chunk() in daemon/recipient_chunks.c. */
 static int take_chunk(struct sc_conn *conn, const struct sc_frame *frame,
 		      struct sc_squeeze *sq, struct sc_err *err)
 {
@@ -101,10 +121,9 @@ static int take_chunk(struct sc_conn *conn, const struct sc_frame *frame,
 
 static void (*const bodies[SC_FRAME_TYPE_MAX + 1])(struct sc_dec,
 						   const struct sc_dec *) = {
-	[SC_FRAME_HELLO] = try_hello,
-	[SC_FRAME_FILES] = try_files,
-	[SC_FRAME_REDO_BEGIN] = try_redo_begin,
-	[SC_FRAME_SEAL] = try_seal,
+	[SC_FRAME_HELLO] = try_hello,		[SC_FRAME_FILES] = try_files,
+	[SC_FRAME_REDO_BEGIN] = try_redo_begin, [SC_FRAME_SEAL] = try_seal,
+	[SC_FRAME_CHANGE] = try_change,
 };
 
 static int take_frame(struct sc_conn *conn, struct sc_frame *frame,

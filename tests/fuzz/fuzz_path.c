@@ -83,7 +83,7 @@ static void try_scan(const struct fuzz_in *in)
 	char *text = fuzz_text(in);
 
 	fuzz_put(image.root, "ibdata1", "", 0);
-	if (sc_filelist_scan(&image, text, 16384, &list, &err) < 0)
+	if (sc_filelist_scan(&image, text, 16384, NULL, &list, &err) < 0)
 		FUZZ_CHECK(sc_err_is_set(&err));
 	sc_filelist_free(&list);
 	free(text);

@@ -91,7 +91,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 					  .in_place = in_place,
 					  .page_size = 16384,
 					  .streams = 1 };
-	struct recipient r = { .redo_buf = redo_buf, .start.page_size = 16384 };
+	struct recipient r = { .redo_buf = redo_buf,
+			       .start.page_size = 16384,
+			       .start.streams = 1 };
 	struct link links[2] = { 0 };
 	struct fuzz_conn conn;
 
@@ -99,6 +101,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	if (in_place)
 		make_server(params.target);
 	fuzz_conn_init(&conn, stream, in.left);
+	links[0].r = &r;
 	links[0].conn = &conn.base;
 	r.links = links;
 	sc_job_init(&r.job, NULL, NULL, (uint8_t[SC_JOB_ID_SIZE]){ 0 }, 1, "");

@@ -8,6 +8,7 @@
 #include "io/crc32c.h"
 #include "io/redo/cipher.h"
 #include "io/redo/keyscan.h"
+#include "io/redo/notes.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -103,21 +104,26 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	uint64_t lsn = sc_redo_align(fuzz_u64(&in) >> 2) + SC_REDO_START_LSN;
 	unsigned cut = fuzz_u8(&in) | fuzz_u8(&in) << 8;
 	struct sc_redo_cipher *c = sc_redo_cipher_new(&key);
+	struct sc_redo_notes *notes = sc_redo_notes_new();
 	struct sc_redo_keyscan scan = { 0 };
 	struct sc_err err = SC_ERR_INIT;
 
-	FUZZ_CHECK(c);
+	FUZZ_CHECK(c && notes);
 	for (unsigned i = 0; in.left && i < 64; i++) {
 		uint8_t *block = fuzz_take(&in, SC_REDO_BLOCK);
 		uint8_t plain[SC_REDO_BLOCK];
 
 		try_header(block);
-		if (try_block(c, block, lsn, lsn + cut % 600, options, plain))
+		if (try_block(c, block, lsn, lsn + cut % 600, options, plain)) {
 			FUZZ_CHECK(sc_redo_keyscan_block(&scan, plain, found,
 							 NULL, &err) == 0);
+			FUZZ_CHECK(sc_redo_notes_block(notes, plain, lsn,
+						       &err) == 0);
+		}
 		lsn += SC_REDO_BLOCK;
 		free(block);
 	}
+	sc_redo_notes_free(notes);
 	sc_redo_cipher_free(c);
 	return 0;
 }

@@ -1,5 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """CLONE LOCAL: right under load, for each page size, for odd tables."""
+import time
+
 import pytest
 
 from helpers import OURS, clone_under_load, local, need_ours, nothing_left, only_ours, start_donor, unharmed
@@ -86,24 +88,52 @@ def test_idle_donor(box):
     clone.stop()
 
 
-def test_ddl_timeout(box):
-    """DDL that holds the backup lock's other side longer than clone_ddl_timeout: an error, nothing left."""
-    only_ours()
-    donor = start_donor(box, megabytes=6)
-    pid, target = donor.pid, box.path('clones') + '/c'
-    donor.sql('CREATE TABLE proof.held (i INT)', 'SET GLOBAL clone_ddl_timeout = 1')
+def hold_ddl(donor):
+    """An ALTER TABLE that waits behind a transaction: (connection to roll back, connection of the DDL)."""
+    donor.sql('CREATE TABLE proof.held (i INT)')
     holder, ddl = donor.connect(), donor.connect()
     holder.query('BEGIN')
     holder.query('INSERT INTO proof.held VALUES (1)')
-    ddl.query('SET lock_wait_timeout = 20')
+    ddl.query('SET lock_wait_timeout = 60')
     ddl._execute_command(3, b'ALTER TABLE proof.held ADD COLUMN j INT')  # waits for the metadata lock
-    code, message = donor.error(local(target))
+    return holder, ddl
+
+
+def end_ddl(holder, ddl):
+    """Let the DDL of hold_ddl() run to its end."""
     holder.query('ROLLBACK')
     ddl._read_query_result()
     holder.close()
     ddl.close()
+
+
+def test_block_ddl_timeout(box):
+    """With clone_block_ddl=ON DDL that runs longer than clone_ddl_timeout is an error; nothing is left."""
+    only_ours()
+    donor = start_donor(box, megabytes=6)
+    pid, target = donor.pid, box.path('clones') + '/c'
+    donor.sql('SET GLOBAL clone_ddl_timeout = 1', 'SET GLOBAL clone_block_ddl = ON')
+    held = hold_ddl(donor)
+    code, message = donor.error(local(target))
+    end_ddl(*held)
     assert code in (1205, 3633), message
     nothing_left(box, target)
     unharmed(donor, pid)
     donor.sql(local(target))
+    assert read_end(target)
+
+
+def test_waits_for_ddl(box):
+    """DDL that goes on for longer than clone_ddl_timeout: the clone begins nevertheless, and ends when that ends."""
+    donor = start_donor(box, megabytes=6)
+    target = box.path('clones') + '/c'
+    donor.sql('SET GLOBAL clone_ddl_timeout = 1')
+    held = hold_ddl(donor)
+    clone = donor.connect()
+    clone._execute_command(3, local(target).encode())
+    time.sleep(5)
+    assert donor.value("SELECT STATE FROM performance_schema.clone_status") == 'In Progress'
+    end_ddl(*held)
+    clone._read_query_result()
+    clone.close()
     assert read_end(target)

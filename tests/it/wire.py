@@ -32,6 +32,18 @@ def frame(kind, body=b'', data=b'', flags=0):
     return head + struct.pack('<Q', xxh(both, len(both))) + body + data
 
 
+class _Hash128(ctypes.Structure):
+    _fields_ = [('low', ctypes.c_uint64), ('high', ctypes.c_uint64)]
+
+
+def digest(data):
+    """XXH3-128 of a chunk, as a frame has it."""
+    xxh = ctypes.CDLL('libxxhash.so.0').XXH3_128bits
+    xxh.restype, xxh.argtypes = _Hash128, (ctypes.c_char_p, ctypes.c_size_t)
+    value = xxh(data, len(data))
+    return struct.pack('>QQ', value.high, value.low)
+
+
 def data_hello(job, stream, version=PROTOCOL_VERSION):
     """First frame of a stream over TLS."""
     return frame(HELLO, struct.pack('<HH', version, stream) + job + bytes(32))
@@ -95,7 +107,8 @@ class Control:
 
     def donor_start(self, server, spool, job, key, tls=True):
         """Begin a donor job for a running server; the port it listens on."""
-        body = (job + key + bytes([tls, 0, 0, 0, 0, 0]) + struct.pack('<IIIII', 2, 4 << 20, 0, 0, 16384) + text('127.0.0.1') + text('test')
+        body = (job + key + bytes([tls, 0, 0, 0, 0, 0, 0]) + struct.pack('<IIIIIQI', 2, 4 << 20, 0, 0, 16384, 1, 0)
+                + text('127.0.0.1') + text('test')
                 + text(server.value('SELECT @@server_uuid')) + text(server.value('SELECT @@innodb_data_file_path'))
                 + text('') + text(''))
         self.send(DONOR_START, body, [server.datadir, server.datadir + '/#innodb_redo', spool])

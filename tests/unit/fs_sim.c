@@ -24,7 +24,8 @@ struct blob {
  * blob; or a sync of a directory's names or an inode's bytes. */
 struct op {
 	enum { NAMES, BYTES, SYNC_NAMES, SYNC_BYTES } kind;
-	int dir; /* of NAMES, SYNC_NAMES: index of the directory's name */
+	int dir, to_dir; /* of NAMES, SYNC_NAMES: index of the directory's name
+			  */
 	unsigned n;
 	int names[2], inodes[2];
 	int inode, blob;
@@ -218,11 +219,13 @@ static void note_names(struct fs_sim *sim, unsigned n, int name, int inode,
 {
 	struct op op = { .kind = NAMES,
 			 .dir = sim->parent[name],
+			 .to_dir = n == 2 ? sim->parent[to] : NONE,
 			 .n = n,
 			 .names = { name, to },
 			 .inodes = { inode, to_inode } };
 
-	assert(n == 1 || sim->parent[to] == op.dir);
+	if (op.to_dir == op.dir)
+		op.to_dir = NONE;
 	apply(&sim->now, add_op(sim, &op));
 }
 
@@ -247,6 +250,28 @@ static void note_new(struct fs_sim *sim, const struct fs_op *op)
 	note_names(sim, 1, name, new_inode(sim, &st), NONE, NONE);
 }
 
+/* A directory's names up to a change are sure: a rename between two when both
+ * are. With it those of directories that are removed from it. */
+static void sync_names(struct fs_sim *sim, int dir, size_t upto)
+{
+	for (size_t i = 0; i < upto; i++) {
+		struct op *op = &sim->ops[i];
+
+		if (op->kind != NAMES)
+			continue;
+		if (op->to_dir == dir)
+			op->to_dir = NONE;
+		if (op->dir == dir) {
+			if (op->n == 1 && op->inodes[0] == NONE)
+				sync_names(sim, op->names[0], i);
+			op->dir = op->to_dir;
+			op->to_dir = NONE;
+		}
+		if (op->dir == NONE && op->durable == SIZE_MAX)
+			op->durable = sim->n_ops;
+	}
+}
+
 static void note_sync(struct fs_sim *sim, int fd)
 {
 	struct op sync = { .kind = SYNC_BYTES, .inode = inode_of(sim, fd) };
@@ -258,15 +283,13 @@ static void note_sync(struct fs_sim *sim, int fd)
 		if (!dir_path(sim, fd, path, sizeof(path)))
 			return;
 		sync.dir = name_index(sim, path);
+		sync_names(sim, sync.dir, sim->n_ops);
 	}
-	for (size_t i = 0; i < sim->n_ops; i++) {
+	for (size_t i = 0; sync.kind == SYNC_BYTES && i < sim->n_ops; i++) {
 		struct op *op = &sim->ops[i];
-		bool covers =
-			sync.kind == SYNC_NAMES
-				? op->kind == NAMES && op->dir == sync.dir
-				: op->kind == BYTES && op->inode == sync.inode;
 
-		if (covers && op->durable == SIZE_MAX)
+		if (op->kind == BYTES && op->inode == sync.inode &&
+		    op->durable == SIZE_MAX)
 			op->durable = sim->n_ops;
 	}
 	add_op(sim, &sync);

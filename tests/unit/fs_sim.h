@@ -4,7 +4,8 @@
  * makes the directories that may be found after a crash at any moment.
  *
  * Only what an fsync covers is sure: the bytes of a file by an fsync of the
- * file, a name (create, rename, unlink, mkdir) by one of its directory. Of the
+ * file, a name (create, rename, unlink, mkdir) by one of its directory (of both
+ * when it moves; or of the one from which its directory is removed). Of the
  * changes since then, those before the crash are lost or not, in any order;
  * tried are: all lost, all there, each one alone lost, each one alone there. A
  * rename is atomic. Less than what journalling file systems promise.

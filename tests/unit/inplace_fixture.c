@@ -30,7 +30,8 @@ enum kind {
 	OWN,  /* of the server, stays */
 	GONE, /* only in the old data */
 	BOTH,
-	NEW, /* only in the clone */
+	NEW,	/* only in the clone */
+	DOOMED, /* in the clone until the pass */
 	EMPTIED,
 };
 
@@ -67,6 +68,7 @@ static const struct file {
 	{ "sys/sys_config.ibd", BOTH },
 	{ "shop/orders.ibd", BOTH },
 	{ "space_both.ibd", BOTH },
+	{ "space_both.ibd", DOOMED },
 	{ "shop/old.ibd", GONE },
 	{ "shop/part#p#p0.ibd", GONE },
 	{ "shop/my.MYD", GONE },
@@ -83,9 +85,29 @@ static const struct file {
 	{ "shop/new.ibd", NEW },
 	{ "space_new.ibd", NEW },
 	{ "undo_002", NEW },
+	{ "undo_003", NEW },
+	{ "undo_004", DOOMED },
+	{ "doomed/a.ibd", DOOMED },
+	{ "shop/old.ibd", DOOMED },
+	{ "left/moved.ibd", NEW },
+	{ "fresh3/a.ibd", NEW },
+	{ "fresh4/a.ibd", NEW },
 	{ "fresh/a.ibd", NEW },
 	{ "fresh/b.ibd", NEW },
 	{ "fresh2/a.ibd", NEW },
+};
+
+/* Paths until the pass; "": added by it, of a doomed one copied anew. */
+static const struct {
+	const char *path, *before;
+} passed[] = {
+	{ "shop/orders.ibd", "shop/new.ibd" }, /* they swap */
+	{ "shop/new.ibd", "shop/orders.ibd" },
+	{ "space_both.ibd", "" },
+	{ "undo_003", "" },
+	{ "left/moved.ibd", "doomed/moved.ibd" },
+	{ "fresh3/a.ibd", "fresh/c.ibd" },
+	{ "fresh4/a.ibd", "" },
 };
 
 static size_t content(const char *path, bool clone, char text[256])
@@ -107,22 +129,50 @@ static void make_old(struct inplace_fixture *fx)
 	for (size_t i = 0; i < SC_ARRAY_SIZE(files); i++) {
 		size_t len = content(files[i].path, false, text);
 
-		if (files[i].kind != NEW)
+		if (files[i].kind != NEW && files[i].kind != DOOMED)
 			dir_fixture_put(fx->dir.fd, files[i].path, text, len);
 	}
 	mkdirat(fx->dir.fd, "empty_schema", 0750);
 	fx->old = tree_read(fx->dir.fd);
 }
 
-static void make_list(struct inplace_fixture *fx)
+static int list_file(struct inplace_fixture *fx, struct sc_filelist *list,
+		     size_t index, const char *path, const char *final)
 {
 	char text[256];
 
+	assert(index < INPLACE_FIXTURE_FILES);
+	fx->names[index] = final;
+	return sc_filelist_add(list, path, SC_FILE_OPAQUE,
+			       content(final, true, text), NULL, &fx->err);
+}
+
+/* NULL: the pass does not touch it. */
+static const char *before(const struct file *file)
+{
+	for (size_t i = 0; in_clone(file) && i < SC_ARRAY_SIZE(passed); i++) {
+		if (!strcmp(passed[i].path, file->path))
+			return passed[i].before;
+	}
+	return NULL;
+}
+
+static bool is_listed(const struct file *file)
+{
+	const char *path = before(file);
+
+	return file->kind == DOOMED || (in_clone(file) && !(path && !*path));
+}
+
+static void make_list(struct inplace_fixture *fx)
+{
 	for (size_t i = 0; i < SC_ARRAY_SIZE(files); i++) {
-		if (in_clone(&files[i]) &&
-		    sc_filelist_add(&fx->list, files[i].path, SC_FILE_OPAQUE,
-				    content(files[i].path, true, text), NULL,
-				    &fx->err) < 0)
+		const struct file *f = &files[i];
+		const char *path = before(f);
+
+		if (is_listed(f) &&
+		    list_file(fx, &fx->list, fx->list.n, path ? path : f->path,
+			      f->path) < 0)
 			abort();
 	}
 }
@@ -160,6 +210,9 @@ static int run_open(struct inplace_fixture *fx)
 					  .page_size = 16384,
 					  .streams = 1 };
 
+	/* That of the last clone has seen its pass. */
+	sc_filelist_free(&fx->list);
+	make_list(fx);
 	return sc_stage_open(&params, &fx->stage, &fx->err);
 }
 
@@ -175,19 +228,59 @@ static int run_files(struct inplace_fixture *fx)
 	return sc_stage_files(fx->stage, &fx->list, &fx->err);
 }
 
-static int run_chunks(struct inplace_fixture *fx)
+static int put_chunks(struct inplace_fixture *fx, size_t from, unsigned stream)
 {
-	for (size_t i = 0; i < fx->list.n; i++) {
+	for (size_t i = from; i < fx->list.n; i++) {
 		struct sc_chunk chunk = { .file = (uint32_t)i };
 		char text[256];
 
-		chunk.len =
-			(uint32_t)content(fx->list.files[i].path, true, text);
+		chunk.len = (uint32_t)content(fx->names[i], true, text);
 		sc_digest(text, chunk.len, chunk.digest);
-		if (fx_stage_put(fx->stage, 1, &chunk, text, &fx->err) < 0)
+		if (fx_stage_put(fx->stage, stream, &chunk, text, &fx->err) < 0)
 			return -1;
 	}
 	return 0;
+}
+
+static int run_chunks(struct inplace_fixture *fx)
+{
+	return put_chunks(fx, 0, 1);
+}
+
+/* What the pass does to the files that are listed. */
+static int make_changes(struct inplace_fixture *fx, struct sc_file_changes *c)
+{
+	uint32_t listed = 0;
+
+	for (size_t i = 0; i < SC_ARRAY_SIZE(files); i++) {
+		const struct file *f = &files[i];
+		int rc = 0;
+
+		if (in_clone(f) && !is_listed(f))
+			rc = list_file(fx, &c->adds, fx->list.n + c->adds.n,
+				       f->path, f->path);
+		else if (f->kind == DOOMED)
+			rc = sc_file_changes_drop(c, listed, &fx->err);
+		else if (before(f))
+			rc = sc_file_changes_rename(c, listed, f->path,
+						    &fx->err);
+		listed += is_listed(f);
+		if (rc < 0)
+			return -1;
+	}
+	return 0;
+}
+
+static int run_pass(struct inplace_fixture *fx)
+{
+	CLEANUP_CHANGES struct sc_file_changes changes = { 0 };
+	size_t n = fx->list.n;
+
+	if (make_changes(fx, &changes) < 0 ||
+	    sc_stage_change(fx->stage, &changes, &fx->err) < 0 ||
+	    sc_file_changes_apply(&changes, &fx->list, &fx->err) < 0)
+		return -1;
+	return put_chunks(fx, n, 0);
 }
 
 static int run_redo(struct inplace_fixture *fx)
@@ -207,7 +300,7 @@ static int run_redo(struct inplace_fixture *fx)
 /* Every file has a byte more at the seal. */
 static int run_seal(struct inplace_fixture *fx)
 {
-	uint64_t sizes[SC_ARRAY_SIZE(files)];
+	uint64_t sizes[INPLACE_FIXTURE_FILES];
 	struct sc_seal seal = { .mark = { .end_lsn = E },
 				.sizes = sizes,
 				.n_sizes = fx->list.n };
@@ -228,7 +321,8 @@ static const struct {
 } stage_steps[] = {
 	{ "open", run_open },	{ "redo begin", run_redo_begin },
 	{ "files", run_files }, { "chunks", run_chunks },
-	{ "redo", run_redo },	{ "seal", run_seal },
+	{ "pass", run_pass },	{ "redo", run_redo },
+	{ "seal", run_seal },
 };
 
 size_t inplace_fixture_n_steps(void)
@@ -383,4 +477,7 @@ void inplace_fixture_ignore_stage(struct tree *tree)
 	tree_remove(tree, SC_CLONE_DIR "/" SC_STAGE_MARK);
 	remove_if_empty(tree, "fresh");
 	remove_if_empty(tree, "fresh2");
+	remove_if_empty(tree, "fresh3");
+	remove_if_empty(tree, "fresh4");
+	remove_if_empty(tree, "doomed");
 }

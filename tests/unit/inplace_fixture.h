@@ -11,9 +11,13 @@
 #include "tests/unit/dir_fixture.h"
 #include "tests/unit/tree.h"
 
+enum { INPLACE_FIXTURE_FILES = 64 };
+
 struct inplace_fixture {
 	struct dir_fixture dir;	 /* the data directory */
 	struct sc_filelist list; /* of the clone */
+	/* Each one's final path, which its content tells. */
+	const char *names[INPLACE_FIXTURE_FILES];
 	struct sc_staged *stage; /* from step "open" on */
 	struct tree old;	 /* before anything happened */
 	struct sc_err err;
@@ -26,8 +30,8 @@ void inplace_fixture_close(struct inplace_fixture *fx);
 void inplace_fixture_again(struct inplace_fixture *fx);
 
 /*
- * The steps of a clone in place: the calls of the stage, sc_inplace_steps,
- * the commit. A step added to sc_inplace_steps is among them.
+ * The steps of a clone in place: the calls of the stage with a pass,
+ * sc_inplace_steps, the commit. A step added to sc_inplace_steps is among them.
  */
 size_t inplace_fixture_n_steps(void);
 const char *inplace_fixture_step_name(size_t step);

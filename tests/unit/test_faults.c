@@ -142,7 +142,7 @@ static int begin(struct clone *c)
 					  .streams = 1,
 					  .local = true };
 
-	if (sc_filelist_scan(&c->image, "ibdata1:12M:autoextend", PAGE,
+	if (sc_filelist_scan(&c->image, "ibdata1:12M:autoextend", PAGE, NULL,
 			     &c->list, &c->err) < 0 ||
 	    sc_stage_open(&params, &c->stage, &c->err) < 0)
 		return -1;

@@ -13,6 +13,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
 #include <cmocka.h>
@@ -158,19 +159,33 @@ static void grows(void **state)
 /* ---- scan ------------------------------------------------------------------
  */
 
+static unsigned opened;
+static const char *vanishes; /* after it was seen in its directory */
+
 static int open_file(struct sc_image *image, const char *path, bool direct)
 {
 	(void)direct;
+	opened++;
+	if (vanishes && !strcmp(path, vanishes))
+		return -ENOENT;
 	return sc_open_beneath(image->root, path, O_RDONLY, 0);
 }
 
-static int scan(const char *data_file_path)
+static int scan_known(const char *data_file_path,
+		      const struct sc_filelist *known)
 {
 	struct sc_image image = { .open_file = open_file,
 				  .provider = "test",
 				  .root = dir.fd };
 
-	return sc_filelist_scan(&image, data_file_path, 16384, &list, &err);
+	opened = 0;
+	return sc_filelist_scan(&image, data_file_path, 16384, known, &list,
+				&err);
+}
+
+static int scan(const char *data_file_path)
+{
+	return scan_known(data_file_path, NULL);
 }
 
 static void put_space(const char *path, uint32_t flags, uint32_t n_pages)
@@ -415,6 +430,12 @@ static void truncated_files(void **state)
 	assert_int_equal(scan("ibdata1"), 0);
 	sc_filelist_free(&list);
 	put_cut("db/cut.ibd", FX_FLAGS_PLAIN, 4);
+	/* Somebody may be writing it. */
+	assert_int_equal(scan("ibdata1"), 0);
+	sc_filelist_free(&list);
+	assert_int_equal(utimensat(dir.fd, "db/cut.ibd",
+				   (struct timespec[2]){ { 0 } }, 0),
+			 0);
 	expect_refused(
 		"db/cut.ibd is truncated: it has 49152 bytes, and its page 0 says 4 pages of 16384");
 }
@@ -496,6 +517,154 @@ static void no_system_tablespace(void **state)
 	expect_refused("cannot read ibdata1 in the data directory: No such");
 }
 
+/* ---- scans after the first -------------------------------------------------
+ */
+
+/* Written that many milliseconds ago. */
+static void written(const char *path, int64_t ago_ms)
+{
+	struct timespec times[2] = { { .tv_nsec = UTIME_OMIT } };
+
+	clock_gettime(CLOCK_REALTIME, &times[1]);
+	times[1].tv_sec -= ago_ms / 1000;
+	times[1].tv_nsec = 0;
+	assert_int_equal(utimensat(dir.fd, path, times, 0), 0);
+}
+
+static void put_old(const char *path)
+{
+	put_space(path, FX_FLAGS_PLAIN, 3);
+	written(path, 10000);
+}
+
+/* Scan again, with what is known from now; so many are opened. */
+static void expect_opened(unsigned n)
+{
+	struct sc_filelist known = list;
+	struct sc_filelist full;
+
+	list = (struct sc_filelist){ 0 };
+	assert_int_equal(scan_known("ibdata1", &known), 0);
+	assert_int_equal(opened, n);
+	full = list;
+	list = (struct sc_filelist){ 0 };
+	/* It is what a scan of everything finds. */
+	assert_int_equal(scan("ibdata1"), 0);
+	assert_int_equal(list.n, full.n);
+	for (size_t i = 0; i < list.n; i++) {
+		const struct sc_file *a = &list.files[i], *b = &full.files[i];
+
+		assert_string_equal(a->path, b->path);
+		assert_int_equal(a->size, b->size);
+		assert_int_equal(a->stored, b->stored);
+		assert_int_equal(a->kind, b->kind);
+		assert_int_equal(a->first_chunk, b->first_chunk);
+		assert_memory_equal(&a->spec, &b->spec, sizeof(a->spec));
+		assert_memory_equal(&a->id, &b->id, sizeof(a->id));
+	}
+	sc_filelist_free(&full);
+	sc_filelist_free(&known);
+}
+
+static void ids(void **state)
+{
+	struct stat st;
+
+	(void)state;
+	put_space("ibdata1", FX_FLAGS_PLAIN, 3);
+	put_old("db/t.ibd");
+	assert_int_equal(scan("ibdata1"), 0);
+	assert_int_equal(fstatat(dir.fd, "db/t.ibd", &st, 0), 0);
+	assert_int_equal(find("db/t.ibd")->id.inode, st.st_ino);
+	assert_int_equal(find("db/t.ibd")->id.mtime_ns,
+			 st.st_mtim.tv_sec * 1000000000ll);
+	assert_true(list.taken_ns > st.st_mtim.tv_sec * 1000000000ll);
+	assert_int_not_equal(find("ibdata1")->id.inode, 0);
+}
+
+static void only_what_changed_is_opened(void **state)
+{
+	char path[32];
+
+	(void)state;
+	put_old("ibdata1");
+	put_old("ib_buffer_pool");
+	for (int i = 0; i < 300; i++) {
+		snprintf(path, sizeof(path), "db/t%d.ibd", i);
+		put_old(path);
+	}
+	assert_int_equal(scan("ibdata1"), 0);
+	assert_int_equal(opened, 302);
+	expect_opened(1); /* the system tablespace always */
+	written("db/t1.ibd", 8000);
+	expect_opened(2);
+	put_space("db/t2.ibd", FX_FLAGS_PLAIN, 4); /* grew */
+	written("db/t2.ibd", 10000);
+	expect_opened(2);
+	put_old("db/new.ibd");
+	expect_opened(2);
+	assert_int_equal(renameat(dir.fd, "db/t3.ibd", dir.fd, "db/r.ibd"), 0);
+	expect_opened(2);
+	assert_int_equal(unlinkat(dir.fd, "db/t4.ibd", 0), 0);
+	expect_opened(1);
+	put_old("other");
+	assert_int_equal(renameat(dir.fd, "other", dir.fd, "db/t5.ibd"), 0);
+	expect_opened(2); /* replaced */
+	written("ib_buffer_pool", 7000);
+	expect_opened(2);
+	expect_opened(1);
+}
+
+/* A file may be written again within the same tick of the clock. */
+static void written_a_moment_ago(void **state)
+{
+	(void)state;
+	put_old("ibdata1");
+	put_old("db/t.ibd");
+	put_old("db/u.ibd");
+	written("db/t.ibd", 0);
+	assert_int_equal(scan("ibdata1"), 0);
+	expect_opened(2);
+	list.taken_ns = find("db/u.ibd")->id.mtime_ns + 900000000;
+	expect_opened(3);
+}
+
+static void gone_ones_are_not_known(void **state)
+{
+	(void)state;
+	put_old("ibdata1");
+	put_old("db/t.ibd");
+	assert_int_equal(scan("ibdata1"), 0);
+	list.files[1].gone = true;
+	expect_opened(2);
+}
+
+/* Its page 0 comes later, whatever the times say. */
+static void page_0_is_read_again(void **state)
+{
+	(void)state;
+	put_old("ibdata1");
+	dir_fixture_put(dir.fd, "db/new.ibd", NULL, 114688);
+	written("db/new.ibd", 10000);
+	assert_int_equal(scan("ibdata1"), 0);
+	expect_opened(2);
+}
+
+static void vanishing_files(void **state)
+{
+	(void)state;
+	put_space("ibdata1", FX_FLAGS_PLAIN, 3);
+	put_space("db/t.ibd", FX_FLAGS_PLAIN, 3);
+	put_space("db/u.ibd", FX_FLAGS_PLAIN, 3);
+	vanishes = "db/t.ibd";
+	assert_int_equal(scan("ibdata1"), 0);
+	assert_int_equal(list.n, 2);
+	sc_filelist_free(&list);
+	vanishes = "ibdata1";
+	expect_refused("cannot read ibdata1 in the data directory: No such");
+	vanishes = NULL;
+}
+
 static void no_descriptor_left(void **state)
 {
 	unsigned fds = fx_count_fds();
@@ -537,6 +706,12 @@ int main(void)
 		TEST(fifo_for_a_tablespace),
 		TEST(nested_too_deep),
 		TEST(no_system_tablespace),
+		TEST(ids),
+		TEST(only_what_changed_is_opened),
+		TEST(written_a_moment_ago),
+		TEST(gone_ones_are_not_known),
+		TEST(page_0_is_read_again),
+		TEST(vanishing_files),
 		TEST(no_descriptor_left),
 	};
 

@@ -104,6 +104,8 @@ static const struct frame_case {
 	{ SC_FRAME_CHUNK, 0, SC_CHUNK_BODY_SIZE, SC_FRAME_MAX_DATA },
 	{ SC_FRAME_DONE, 0, 0, 0 },
 	{ SC_FRAME_ERROR, 0, 1024, 0 },
+	{ SC_FRAME_CHANGE, 0, 200000, 0 },
+	{ SC_FRAME_CHANGE_END, 0, 12, 0 },
 };
 
 static void *send_case(void *arg)
@@ -242,7 +244,7 @@ static void bad_headers(void **state)
 		const char *text;
 	} cases[] = {
 		{ 0, 0, 0, 0, "unknown frame type" },
-		{ 12, 0, 0, 0, "unknown frame type" },
+		{ SC_FRAME_TYPE_MAX + 1, 0, 0, 0, "unknown frame type" },
 		{ 65535, 0, 0, 0, "unknown frame type" },
 		{ SC_FRAME_DONE, 1, 0, 0, "unknown frame flags" },
 		{ SC_FRAME_REDO, 1, 8, 0, "unknown frame flags" },
@@ -259,6 +261,10 @@ static void bad_headers(void **state)
 		{ SC_FRAME_CHUNK, 0, 32, SC_FRAME_MAX_DATA + 1,
 		  "frame too long" },
 		{ SC_FRAME_REDO, 0, 8, UINT32_MAX, "frame too long" },
+		{ SC_FRAME_CHANGE, 0, (1 << 20) + 1, 0, "frame too long" },
+		{ SC_FRAME_CHANGE, 0, 5, 1, "frame too long" },
+		{ SC_FRAME_CHANGE, 1, 5, 0, "unknown frame flags" },
+		{ SC_FRAME_CHANGE_END, 0, 13, 0, "frame too long" },
 	};
 
 	(void)state;
@@ -672,6 +678,145 @@ static void sizes_that_add_up_to_nonsense(void **state)
 	sc_filelist_free(&list);
 }
 
+/* ---- changes
+ * ----------------------------------------------------------------- */
+
+/* A drop, a rename, an added file. */
+static void put_changes(struct sc_enc *enc)
+{
+	struct sc_file_rename rename = { 7, (char *)(uintptr_t) "db/new.ibd" };
+	struct sc_file add = { .path = (char *)(uintptr_t) "db/add.ibd",
+			       .kind = SC_FILE_PAGES,
+			       .size = 3 << 20,
+			       .stored = 2 << 20,
+			       .spec = { .physical_size = 16384,
+					 .space_id = 9 } };
+
+	sc_frame_put_drop(enc, 3);
+	sc_frame_put_rename(enc, &rename);
+	sc_frame_put_add(enc, &add);
+}
+
+static int get_changes(struct sc_dec *dec, struct sc_file_changes *changes)
+{
+	struct sc_err e = SC_ERR_INIT;
+
+	while (dec->left) {
+		if (sc_frame_get_change(dec, changes, &e) < 0) {
+			assert_int_equal(e.code, SC_ER_CLONE_PROTOCOL);
+			return -1;
+		}
+	}
+	return 0;
+}
+
+static void change_records(void **state)
+{
+	CLEANUP_ENC struct sc_enc enc = { 0 };
+	CLEANUP_CHANGES struct sc_file_changes got = { 0 };
+	struct sc_dec dec;
+
+	(void)state;
+	put_changes(&enc);
+	dec = sc_dec_init(enc.data, enc.len);
+	assert_int_equal(get_changes(&dec, &got), 0);
+	assert_int_equal(got.n_drops, 1);
+	assert_int_equal(got.drops[0], 3);
+	assert_int_equal(got.n_renames, 1);
+	assert_int_equal(got.renames[0].file, 7);
+	assert_string_equal(got.renames[0].path, "db/new.ibd");
+	assert_int_equal(got.adds.n, 1);
+	assert_string_equal(got.adds.files[0].path, "db/add.ibd");
+	assert_int_equal(got.adds.files[0].size, 3 << 20);
+	assert_int_equal(got.adds.files[0].stored, 2 << 20);
+	assert_int_equal(got.adds.files[0].spec.space_id, 9);
+}
+
+/* Cut off anywhere but between two records. */
+static void truncated_changes(void **state)
+{
+	CLEANUP_ENC struct sc_enc enc = { 0 };
+	size_t whole[3] = { 5, 5 + 9 + 10, 0 };
+
+	(void)state;
+	put_changes(&enc);
+	whole[2] = enc.len;
+	for (size_t n = 1; n <= enc.len; n++) {
+		CLEANUP_CHANGES struct sc_file_changes got = { 0 };
+		uint8_t *copy = malloc(n);
+		struct sc_dec dec = sc_dec_init(copy, n);
+		bool ok = n == whole[0] || n == whole[1] || n == whole[2];
+
+		memcpy(copy, enc.data, n);
+		if (get_changes(&dec, &got) != (ok ? 0 : -1))
+			fail_msg("%zu bytes", n);
+		free(copy);
+	}
+}
+
+static void bad_changes(void **state)
+{
+	static const char *const paths[] = { "", "../t", "/etc/t", "#clone/x",
+					     "a//b" };
+
+	(void)state;
+	for (size_t i = 0; i < SC_ARRAY_SIZE(paths); i++) {
+		CLEANUP_CHANGES struct sc_file_changes got = { 0 };
+		CLEANUP_ENC struct sc_enc enc = { 0 };
+		struct sc_file_rename rename = { 1,
+						 (char *)(uintptr_t)paths[i] };
+		struct sc_dec dec;
+
+		sc_frame_put_rename(&enc, &rename);
+		dec = sc_dec_init(enc.data, enc.len);
+		assert_int_equal(get_changes(&dec, &got), -1);
+		assert_int_equal(got.n_renames, 0);
+	}
+	for (unsigned op = 0; op < 256; op += op ? 63 : 4) {
+		CLEANUP_CHANGES struct sc_file_changes got = { 0 };
+		uint8_t body[64] = { (uint8_t)op };
+		struct sc_dec dec = sc_dec_init(body, sizeof(body));
+
+		assert_int_equal(get_changes(&dec, &got), -1);
+	}
+}
+
+static int decode_change_end(struct sc_dec *dec)
+{
+	uint32_t drops[2] = { 0 };
+	struct sc_file_rename renames[3] = { 0 };
+	struct sc_file_changes m = { .drops = drops,
+				     .n_drops = 2,
+				     .renames = renames,
+				     .n_renames = 3,
+				     .adds.n = 4 };
+
+	return sc_frame_get_change_end(dec, &m);
+}
+
+static void change_end_body(void **state)
+{
+	struct sc_file_changes m = { .n_drops = 2,
+				     .n_renames = 3,
+				     .adds.n = 4 };
+	struct sc_enc enc = { 0 };
+
+	(void)state;
+	for (size_t *n = NULL, i = 0; i < 3; i++) {
+		CLEANUP_ENC struct sc_enc other = { 0 };
+		struct sc_dec dec;
+
+		n = i == 0 ? &m.n_drops : i == 1 ? &m.n_renames : &m.adds.n;
+		++*n;
+		sc_frame_put_change_end(&other, &m);
+		--*n;
+		dec = sc_dec_init(other.data, other.len);
+		assert_int_equal(decode_change_end(&dec), -1);
+	}
+	sc_frame_put_change_end(&enc, &m);
+	expect_whole_only(decode_change_end, &enc);
+}
+
 #define SOCKET_TEST(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
 
 int main(void)
@@ -699,6 +844,10 @@ int main(void)
 		cmocka_unit_test(longest_seal_fits_its_frame),
 		cmocka_unit_test(file_records),
 		cmocka_unit_test(sizes_that_add_up_to_nonsense),
+		cmocka_unit_test(change_records),
+		cmocka_unit_test(truncated_changes),
+		cmocka_unit_test(bad_changes),
+		cmocka_unit_test(change_end_body),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -565,7 +565,7 @@ static void wrong_ranges(void **state)
 
 static void wrong_streams(void **state)
 {
-	static const unsigned streams[] = { 0, STREAMS + 1, UINT32_MAX };
+	static const unsigned streams[] = { STREAMS + 1, UINT32_MAX };
 
 	(void)state;
 	start();
