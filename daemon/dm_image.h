@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
  * A snapshot of one device, with the file system on it mounted where nobody
- * sees it. Made and undone by one table of steps (dm_image.c); what every step
+ * sees it. Made and undone by one table of steps (dm_steps.c); what every step
  * made is undone when a later one fails, when the image is closed, or by
  * sc_dm_reap() when the process died.
  */

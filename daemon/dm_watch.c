@@ -24,8 +24,7 @@ static const unsigned told_at[] = { 50, 75, 90 };
 
 struct sc_dm_watch {
 	struct sc_dm_image *image;
-	void (*lost)(void *ctx, const struct sc_err *why);
-	void *ctx;
+	struct sc_dm_watcher watcher;
 	pthread_t thread;
 	int stop;    /* eventfd */
 	int control; /* device-mapper's, for its events; -1: none */
@@ -46,7 +45,7 @@ uint64_t sc_dm_forecast_add(struct sc_dm_forecast *f, uint64_t ms,
 	f->samples[at].ms = ms;
 	f->samples[at].used = fill->used;
 	f->n++;
-	if (ms <= old_ms || fill->used <= old_used)
+	if (ms < old_ms + SC_DM_FORECAST_MS || fill->used <= old_used)
 		return UINT64_MAX;
 	return (fill->total - fill->used) / (fill->used - old_used) *
 	       (ms - old_ms) / 1000;
@@ -90,6 +89,8 @@ static int look(struct sc_dm_watch *w, struct sc_err *err)
 	if (sc_dm_image_check(w->image, err) < 0 ||
 	    sc_dm_image_fill(w->image, &fill, err) < 0)
 		return -1;
+	if (fill.valid)
+		w->watcher.filled(w->watcher.ctx, &fill);
 	if (!w->can_fill || !fill.valid)
 		return 0;
 	seconds = sc_dm_forecast_add(&w->forecast, sc_now_ms(), &fill);
@@ -130,7 +131,7 @@ static void *watch_main(void *arg)
 
 	do {
 		if (look(w, &err) < 0) {
-			w->lost(w->ctx, &err);
+			w->watcher.lost(w->watcher.ctx, &err);
 			return NULL;
 		}
 	} while (await_change(w));
@@ -138,8 +139,8 @@ static void *watch_main(void *arg)
 }
 
 int sc_dm_watch_start(struct sc_dm_image *image,
-		      void (*lost)(void *ctx, const struct sc_err *why),
-		      void *ctx, struct sc_dm_watch **ret, struct sc_err *err)
+		      const struct sc_dm_watcher *watcher,
+		      struct sc_dm_watch **ret, struct sc_err *err)
 {
 	struct sc_dm_watch *w = calloc(1, sizeof(*w));
 	int rc;
@@ -147,8 +148,7 @@ int sc_dm_watch_start(struct sc_dm_image *image,
 	if (!w)
 		return sc_err_set(err, SC_ER_INTERNAL_ERROR, "out of memory");
 	w->image = image;
-	w->lost = lost;
-	w->ctx = ctx;
+	w->watcher = *watcher;
 	w->can_fill = sc_dm_cow_can_fill(&image->cow, &image->origin,
 					 image->settings.chunk);
 	/* Without its events the kernel is asked all the same, at intervals. */

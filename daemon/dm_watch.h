@@ -15,17 +15,28 @@
 
 struct sc_dm_watch;
 
-/* lost: called once from the watching thread when the image cannot be used any
- * more. image: borrowed until sc_dm_watch_stop(). 0 or -1. */
-int sc_dm_watch_start(struct sc_dm_image *image,
-		      void (*lost)(void *ctx, const struct sc_err *why),
-		      void *ctx, struct sc_dm_watch **ret, struct sc_err *err);
+/* Called from the watching thread. */
+struct sc_dm_watcher {
+	/* Once: the image cannot be used any more. */
+	void (*lost)(void *ctx, const struct sc_err *why);
+	/* Every SC_DM_WATCH_MS: how full the area is. */
+	void (*filled)(void *ctx, const struct sc_dm_fill *fill);
+	void *ctx;
+};
 
-/* Ends the thread. NULL is legal. Not from within `lost`. */
+/* image: borrowed until sc_dm_watch_stop(). 0 or -1. */
+int sc_dm_watch_start(struct sc_dm_image *image,
+		      const struct sc_dm_watcher *watcher,
+		      struct sc_dm_watch **ret, struct sc_err *err);
+
+/* Ends the thread. NULL is legal. Not from within a call of the watcher. */
 void sc_dm_watch_stop(struct sc_dm_watch *watch);
 
 /* ---- the forecast, for tests ----------------------------------------------
  */
+
+/* A burst makes no forecast: only samples of so long do. */
+#define SC_DM_FORECAST_MS 1000
 
 /* Samples behind which the rate is taken, and how often one is. */
 #define SC_DM_SAMPLES 32

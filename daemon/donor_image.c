@@ -24,6 +24,13 @@ static void give_up(void *ctx, const struct sc_err *why)
 	sc_job_fail(&d->job, why);
 }
 
+static void filled(void *ctx, uint64_t used, uint64_t bytes)
+{
+	struct donor *d = ctx;
+
+	sc_job_area(&d->job, used, bytes);
+}
+
 /* The files as they are now: their sizes at the seal are asked of them, and
  * what an image does not have. */
 static int open_running(struct donor *d, const struct sc_image_request *request,
@@ -82,6 +89,7 @@ int donor_open_image(struct donor *d, struct sc_err *err)
 		.doublewrite_dir = d->start.doublewrite_dir,
 		.buffered = d->start.buffered,
 		.give_up = give_up,
+		.filled = filled,
 		.ctx = d,
 	};
 
@@ -90,6 +98,7 @@ int donor_open_image(struct donor *d, struct sc_err *err)
 	if (open_running(d, &request, err) < 0 ||
 	    make_image(d, &request, err) < 0)
 		return -1;
+	sc_job_image(&d->job, d->image->provider, d->image->swap_us, 0);
 	d->checkpoint = d->followed_from;
 	if (d->image->redo >= 0 && find_checkpoint(d, err) < 0)
 		return -1;
@@ -129,10 +138,14 @@ int donor_drop_image(struct donor *d, struct sc_err *err)
 		return -1;
 	d->copy.image = d->running;
 	d->copy.dblwr = NULL;
+	sc_dblwr_free(d->dblwr); /* it has a directory of the image open */
+	d->dblwr = NULL;
 	if (!image->undo)
 		return 0;
 	if (image->undo(image, err) < 0)
 		return sc_err_context(err, "provider %s", image->provider);
+	sc_job_image(&d->job, image->provider, image->swap_us, image->undo_us);
+	sc_job_area(&d->job, 0, 0);
 	if (!image->undo_us)
 		return 0;
 	sc_info("provider %s: image given back, a write of this server waited at most %" PRIu64

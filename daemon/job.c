@@ -129,6 +129,22 @@ void sc_job_redo(struct sc_job *job, uint64_t bytes)
 	job->redo_bytes = bytes;
 }
 
+void sc_job_image(struct sc_job *job, const char *provider, uint64_t swap_us,
+		  uint64_t undo_us)
+{
+	SC_LOCK_SCOPE(&job->lock);
+	job->image.provider = provider;
+	job->image.swap_us = swap_us;
+	job->image.undo_us = undo_us;
+}
+
+void sc_job_area(struct sc_job *job, uint64_t used, uint64_t bytes)
+{
+	SC_LOCK_SCOPE(&job->lock);
+	job->image.used = used;
+	job->image.bytes = bytes;
+}
+
 void sc_job_status(struct sc_job *job, struct sc_ctl_job_status *ret)
 {
 	const struct sc_ctl_progress *copy = &job->stages[SC_STAGE_FILE_COPY];
@@ -144,8 +160,14 @@ void sc_job_status(struct sc_job *job, struct sc_ctl_job_status *ret)
 		.data = copy->data,
 		.network = copy->network,
 		.redo = job->redo_bytes,
+		.swap_us = job->image.swap_us,
+		.undo_us = job->image.undo_us,
+		.area_used = job->image.used,
+		.area_bytes = job->image.bytes,
 	};
 	memcpy(ret->job_id, job->id, SC_JOB_ID_SIZE);
+	snprintf(ret->provider, sizeof(ret->provider), "%s",
+		 job->image.provider ? job->image.provider : "");
 	snprintf(ret->peer, sizeof(ret->peer), "%s", job->peer);
 	snprintf(ret->message, sizeof(ret->message), "%s", job->err.msg);
 }

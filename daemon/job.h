@@ -53,6 +53,11 @@ struct sc_job {
 	bool dirty[SC_STAGE_COUNT]; /* changed since it was told */
 	uint8_t stage;		    /* the one in progress */
 	uint64_t redo_bytes;
+	struct sc_job_image {
+		const char *provider; /* static text */
+		uint64_t swap_us, undo_us;
+		uint64_t used, bytes; /* of its copy-on-write area */
+	} image;
 	uint64_t checkpoint_lsn; /* C */
 	/* The body of DONE: made before anything counts, so that what counts is
 	 * told whatever memory is left. */
@@ -93,6 +98,10 @@ void sc_job_count(struct sc_job *job, enum sc_stage stage, uint32_t threads,
 /* The stage in progress ended with the job. */
 void sc_job_end_stage(struct sc_job *job, enum sc_state state);
 void sc_job_redo(struct sc_job *job, uint64_t bytes);
+/* The donor's image: what it cost; how full its area is. Any thread. */
+void sc_job_image(struct sc_job *job, const char *provider, uint64_t swap_us,
+		  uint64_t undo_us);
+void sc_job_area(struct sc_job *job, uint64_t used, uint64_t bytes);
 
 /* For `snapclone status`. */
 void sc_job_status(struct sc_job *job, struct sc_ctl_job_status *ret);

@@ -21,11 +21,18 @@ struct sc_image_request {
 	const char *doublewrite_dir;
 	uint8_t job_id[SC_JOB_ID_SIZE];
 	bool buffered; /* as struct sc_image */
-	bool only;     /* clone_provider asks for this provider: what it cannot
-			  do in part is an error too */
+	/* What DDL does to files since the checkpoint at the job's begin is
+	 * found and copied again: an image that another job made before may be
+	 * used. */
+	bool follows_ddl;
+	bool only; /* clone_provider asks for this provider: what it cannot
+		      do in part is an error too */
 	/* The image had to be given up: the job fails with *why. Any thread,
 	 * any number of times, until close() has returned. */
 	void (*give_up)(void *ctx, const struct sc_err *why);
+	/* How full the image's copy-on-write area is, bytes; called likewise.
+	 * NULL: not wanted. */
+	void (*filled)(void *ctx, uint64_t used, uint64_t bytes);
 	void *ctx;
 };
 

@@ -3,8 +3,8 @@
  * The `dm` provider: a snapshot of the block device under the data directory,
  * made through device-mapper. One of a device at a time; jobs share it, those
  * too whose data directories are different ones on that device. A job may take
- * one that is there already only if it is not older than the job: redo from
- * before a job's begin is not read any more.
+ * one that is there already only if no checkpoint came since (redo from before
+ * a job's begin is not read any more), and if it finds what DDL did since.
  */
 #include "daemon/provider.h"
 
@@ -39,6 +39,7 @@ struct image_dm {
 	struct sc_image base;
 	struct shared *shared; /* NULL after undo() */
 	void (*give_up)(void *ctx, const struct sc_err *why);
+	void (*filled)(void *ctx, uint64_t used, uint64_t bytes);
 	void *ctx;
 	struct image_dm *next; /* user of the same image */
 };
@@ -163,6 +164,17 @@ static void lost(void *ctx, const struct sc_err *why)
 		u->give_up(u->ctx, why);
 }
 
+static void filled(void *ctx, const struct sc_dm_fill *fill)
+{
+	struct shared *s = ctx;
+	SC_LOCK_SCOPE(&all.users);
+
+	for (struct image_dm *u = s->users; u; u = u->next) {
+		if (u->filled)
+			u->filled(u->ctx, fill->used, fill->total);
+	}
+}
+
 /* all.lock is held. */
 static struct shared *find_shared(dev_t dev)
 {
@@ -177,6 +189,7 @@ static struct shared *find_shared(dev_t dev)
 static int make_shared(const struct sc_image_request *request,
 		       struct shared **ret, struct sc_err *err)
 {
+	struct sc_dm_watcher watcher = { .lost = lost, .filled = filled };
 	struct sc_err ignored = SC_ERR_INIT;
 	struct shared *s = calloc(1, sizeof(*s));
 
@@ -187,7 +200,8 @@ static int make_shared(const struct sc_image_request *request,
 		free(s);
 		return -1;
 	}
-	if (sc_dm_watch_start(s->image, lost, s, &s->watch, err) < 0) {
+	watcher.ctx = s;
+	if (sc_dm_watch_start(s->image, &watcher, &s->watch, err) < 0) {
 		(void)sc_dm_image_close(s->image, NULL, &ignored);
 		free(s);
 		return -1;
@@ -298,6 +312,11 @@ static int check_age(const struct image_dm *dm,
 {
 	struct sc_redo_checkpoint now, then;
 
+	if (!request->follows_ddl)
+		return sc_err_set(
+			err, SC_ER_INTERNAL_ERROR,
+			"another job has an image of %s, in which what DDL did since would be missing; try again when that job has ended",
+			dm->shared->image->origin.name);
 	if (sc_redo_newest_checkpoint(request->redo, &now, err) < 0 ||
 	    sc_redo_newest_checkpoint(dm->base.redo, &then, err) < 0)
 		return -1;
@@ -337,6 +356,7 @@ static struct image_dm *new_image(const struct sc_image_request *request)
 				      .redo = -1,
 				      .atomic = true };
 	dm->give_up = request->give_up;
+	dm->filled = request->filled;
 	dm->ctx = request->ctx;
 	return dm;
 }

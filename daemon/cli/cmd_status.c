@@ -65,6 +65,25 @@ static void print_rate(const struct sc_ctl_job_status *j)
 		printf(", redo %" PRIu64 " KiB", j->redo / SC_KIB);
 }
 
+/* What the donor notices of the image. */
+static void print_image(const struct sc_ctl_job_status *j)
+{
+	if (!j->provider[0])
+		return;
+	printf(", image by %s", j->provider);
+	if (j->swap_us || j->undo_us)
+		printf(" (writes waited %.1f ms for it",
+		       (double)j->swap_us / 1e3);
+	if (j->undo_us)
+		printf(", %.1f ms when it was given back",
+		       (double)j->undo_us / 1e3);
+	if (j->swap_us || j->undo_us)
+		putchar(')');
+	if (j->area_bytes)
+		printf(", copy-on-write area %" PRIu64 " of %" PRIu64 " MiB",
+		       j->area_used / SC_MIB, j->area_bytes / SC_MIB);
+}
+
 static void print_job(const struct sc_ctl_job_status *j)
 {
 	printf("%02x%02x%02x%02x %-9s %-24s ", j->job_id[0], j->job_id[1],
@@ -73,6 +92,7 @@ static void print_job(const struct sc_ctl_job_status *j)
 	printf("  %s %s", j->stage ? sc_stage_name(j->stage) : "preparing",
 	       sc_state_name(j->state));
 	print_rate(j);
+	print_image(j);
 	if (j->message[0])
 		printf("  %s", j->message);
 	putchar('\n');

@@ -312,6 +312,11 @@ void sc_ctl_put_job_status(struct sc_enc *enc,
 	sc_enc_u64(enc, m->data);
 	sc_enc_u64(enc, m->network);
 	sc_enc_u64(enc, m->redo);
+	sc_enc_u64(enc, m->swap_us);
+	sc_enc_u64(enc, m->undo_us);
+	sc_enc_u64(enc, m->area_used);
+	sc_enc_u64(enc, m->area_bytes);
+	sc_enc_str(enc, m->provider);
 	sc_enc_str(enc, m->peer);
 	sc_enc_str(enc, m->message);
 }
@@ -328,6 +333,11 @@ int sc_ctl_get_job_status(struct sc_dec *dec, struct sc_ctl_job_status *ret)
 	ret->data = sc_dec_u64(dec);
 	ret->network = sc_dec_u64(dec);
 	ret->redo = sc_dec_u64(dec);
+	ret->swap_us = sc_dec_u64(dec);
+	ret->undo_us = sc_dec_u64(dec);
+	ret->area_used = sc_dec_u64(dec);
+	ret->area_bytes = sc_dec_u64(dec);
+	sc_dec_str(dec, ret->provider, sizeof(ret->provider));
 	sc_dec_str(dec, ret->peer, sizeof(ret->peer));
 	sc_dec_str(dec, ret->message, sizeof(ret->message));
 	if (ret->role > 2 || ret->stage >= SC_STAGE_COUNT ||

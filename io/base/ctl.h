@@ -248,6 +248,11 @@ struct sc_ctl_job_status {
 	uint64_t started_us; /* wall clock */
 	uint64_t estimate, data, network;
 	uint64_t redo; /* bytes of delta so far */
+	/* Of a donor's image: the longest a write may have waited, and how full
+	 * its copy-on-write area is (both 0: it has none). */
+	uint64_t swap_us, undo_us;
+	uint64_t area_used, area_bytes;
+	char provider[16]; /* empty: no image yet */
 	char peer[256];
 	char message[512]; /* error, when failed */
 };

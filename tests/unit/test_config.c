@@ -80,6 +80,9 @@ static void defaults(void **state)
 	assert_int_equal(config.data_port, 0);
 	assert_int_equal(config.engine, SC_ENGINE_AUTO);
 	assert_int_equal(config.max_jobs, 8);
+	assert_int_equal(config.dm.n_cow, 0);
+	assert_true(config.dm.cow_size == 0);
+	assert_int_equal(config.dm.chunk, 32 * SC_KIB);
 	assert_int_equal(config.image_reserve, 0);
 	assert_int_equal(config.n_allowed, getpwnam("mysql") ? 1 : 0);
 }
@@ -101,6 +104,13 @@ static void every_option(void **state)
 	assert_int_equal(config.allowed[1], 12345);
 	load_ok(config_option, "--log_level", "debug");
 	assert_int_equal(config.log_level, SC_LOG_DEBUG);
+	load_ok(config_option, "--dm_cow=/dev/vg/cow", "--dm_cow=zram");
+	assert_int_equal(config.dm.n_cow, 2);
+	assert_string_equal(config.dm.cow[0], "/dev/vg/cow");
+	assert_string_equal(config.dm.cow[1], "zram");
+	load_ok(config_option, "--dm_cow_size=16", "--dm_chunk=512");
+	assert_true(config.dm.cow_size == 16 * SC_MIB);
+	assert_int_equal(config.dm.chunk, 512 * SC_KIB);
 	load_ok(config_option, "--engine", "sync");
 	assert_int_equal(config.engine, SC_ENGINE_SYNC);
 	load_ok(config_option, "--engine=auto", NULL);
@@ -133,6 +143,13 @@ static const char *const bad_values[] = {
 	"--engine=fast",
 	"--log_level=loud",
 	"--log_level=",
+	"--dm_cow=",
+	"--dm_cow=relative",
+	"--dm_cow_size=15",
+	"--dm_cow_size=4294967296",
+	"--dm_chunk=3",
+	"--dm_chunk=24",
+	"--dm_chunk=1024",
 	"--allow_user=",
 	"--allow_user=no such user",
 	"--allow_user=-1",

@@ -70,7 +70,8 @@ static const struct sc_ctl_done done_sample = {
 };
 static const struct sc_ctl_error error_sample = { 3862, "why" };
 static const struct sc_ctl_job_status job_status_sample = {
-	{ 1 }, 2, 7, 3, 4, 5, 6, 7, 8, 9, "peer", "message"
+	{ 1 }, 2,  7,  3,  4,  5,    6,	     7,	       8,
+	9,     10, 11, 12, 13, "dm", "peer", "message"
 };
 
 /* put_X() encodes the sample; again_X() decodes and, with enc, encodes what it

@@ -8,6 +8,7 @@
 #include "daemon/dm_origin.h"
 #include "daemon/dm_sysfs.h"
 #include "daemon/dm_table.h"
+#include "daemon/dm_watch.h"
 #include "io/base/num.h"
 #include "tests/unit/dir_fixture.h"
 
@@ -177,6 +178,32 @@ static void test_area_size(void **state)
 		2 * 10 * SC_MIB * (1024 + 60));
 }
 
+/* 1 MiB per 100 ms from 10 MiB on, of 100 MiB. */
+static void test_forecast(void **state)
+{
+	struct sc_dm_forecast f = { .n = 0 };
+	struct sc_dm_fill fill = { .valid = true,
+				   .used = 10 * SC_MIB,
+				   .total = 100 * SC_MIB };
+	uint64_t ms = 1000, seconds = 0;
+
+	(void)state;
+	for (int i = 0; i < 50; i++) {
+		seconds = sc_dm_forecast_add(&f, ms, &fill);
+		/* A moment is no forecast. */
+		assert_int_equal(seconds == UINT64_MAX,
+				 i * SC_DM_WATCH_MS < SC_DM_FORECAST_MS);
+		fill.used += SC_MIB;
+		ms += SC_DM_WATCH_MS;
+	}
+	assert_in_range(seconds, 3, 4); /* 41 MiB left */
+	for (int i = 0; i < SC_DM_SAMPLES + 1; i++) {
+		seconds = sc_dm_forecast_add(&f, ms, &fill);
+		ms += SC_DM_WATCH_MS;
+	}
+	assert_int_equal(seconds, UINT64_MAX); /* at rest */
+}
+
 static void test_devices_besides_the_main_one(void **state)
 {
 	char buf[64];
@@ -309,6 +336,7 @@ int main(void)
 		cmocka_unit_test(test_fill),
 		cmocka_unit_test(test_random_crypt),
 		cmocka_unit_test(test_area_size),
+		cmocka_unit_test(test_forecast),
 		cmocka_unit_test(test_devices_besides_the_main_one),
 		cmocka_unit_test(test_ext4_journal),
 		cmocka_unit_test_setup_teardown(test_layers, make_sys,

@@ -1,0 +1,159 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""Clones from an image of the donor's device (provider dm), fully proven; what ends them, and what is left then."""
+import os
+import re
+import signal
+
+import pytest
+
+from devices import LAYOUTS, MKFS, run
+from helpers import (Background, clone_under_load, copying, fast, instance, local, slow, start_donor, start_recipient,
+                     unharmed, wait_for)
+from image import reap, suspended
+from leftovers import read
+from template import BUILD
+from test_service import Service
+
+DISKS = ('1200M', '1200M', '1G', '1G')
+MEMORY = '3G'
+LIMIT_S = 400
+NOISE = ('churn', 'blobs')
+COW = '--dm_cow=/dev/disk2'
+ALL = os.environ.get('DM_ALL') == '1'
+STANDS = [('crypt', 'ext4'), ('linear', 'xfs'), ('segments', 'ext4'), ('striped', 'xfs')]
+
+
+def table():
+    """Live table of the donor's device."""
+    return run('dmsetup', 'table', '--showkeys', 'origin')
+
+
+@pytest.fixture
+def places(stack, boxes):
+    """places(layout, kind): sandboxes on the device `origin` and on another disk."""
+    def make(layout='linear', kind='xfs'):
+        run('dd', 'if=/dev/zero', 'of=/dev/disk2', 'bs=1M', 'count=1', 'conv=fsync')
+        origin = stack.dm('origin', LAYOUTS[layout]('/dev/disk0', '/dev/disk1'))
+        run(*MKFS[kind], origin)
+        return boxes(stack.mount(origin)), boxes(stack.filesystem('xfs', '/dev/disk3'))
+
+    return make
+
+
+@pytest.fixture
+def services(clean):
+    """services(box, options...): a daemon as a service, which ends with the test."""
+    made = []
+
+    def make(box, *options):
+        made.append(Service(box, '--allow_user=root', *options))
+        return made[-1]
+
+    yield make
+    for service in made:
+        if service.process.poll() is None:
+            assert service.end() == 0
+
+
+def from_image(service, provider='dm'):
+    """The provider that the last clone used, by the service's log."""
+    text = read(service.log)
+    assert re.findall(r'provider (\w+) \(', text)[-1:] == [provider], text
+    return text
+
+
+@pytest.mark.parametrize('layout,kind', STANDS if ALL else STANDS[:1])
+def test_instance(places, services, layout, kind):
+    """CLONE INSTANCE from an image: the full proof, and the device is as before."""
+    box, other = places(layout, kind)
+    service = services(box, COW)
+    donor = start_donor(box, megabytes=30, loose_clone_daemon_socket=service.path)
+    recipient = start_recipient(other, donor)
+    donor.sql("SET GLOBAL clone_provider = 'DM'")
+    before, pid, target = table(), donor.pid, other.path('clones') + '/c'
+    clone_under_load(other, donor, recipient, instance(donor, target), target, NOISE)
+    text = from_image(service)
+    assert re.search(r'image made, a write of this server waited at most [1-9]', text)
+    assert re.search(r'image given back, a write of this server waited at most [1-9]', text)
+    unharmed(donor, pid)
+    assert table() == before
+
+
+def begin_slowly(donor, target):
+    """A local clone that takes long, when it copies."""
+    slow(donor)
+    clone = Background(donor, local(target))
+    clone.__enter__()
+    copying(donor)
+    assert 'snapshot-origin' in table()
+    return clone
+
+
+def ended(clone, donor, pid, *words):
+    """The clone failed for that reason, and the donor does not notice."""
+    code, message = clone.result()
+    assert code and any(word in message for word in words), f'{code}: {message}'
+    fast(donor)
+    unharmed(donor, pid)
+    assert suspended() == []
+
+
+def test_what_ends_a_clone(clean, places, services):
+    """A foreign table, the daemon's death, a full area: the clone fails, the donor does not, nothing stays."""
+    box, other = places()
+    service = services(box, COW)
+    donor = start_donor(box, megabytes=60, loose_clone_daemon_socket=service.path)
+    donor.sql("SET GLOBAL clone_provider = 'DM'")
+    before, pid, clones = table(), donor.pid, other.path('clones')
+
+    clone = begin_slowly(donor, clones + '/foreign')
+    run('dmsetup', 'load', 'origin', text=before)
+    run('dmsetup', 'resume', 'origin')
+    ended(clone, donor, pid, 'somebody else changed the table')
+    assert table() == before
+
+    clone = begin_slowly(donor, clones + '/killed')
+    service.process.send_signal(signal.SIGKILL)
+    service.process.wait()
+    ended(clone, donor, pid, 'lost the daemon')
+    assert 'snapshot-origin' in table()
+    again = services(box, COW, '--dm_cow_size=16')
+    wait_for(lambda: 'removed 1 images' in read(again.log), what='reaping')
+    assert table() == before
+    assert reap() == 0
+
+    clean.expected += ['Invalidating snapshot', 'I/O error', 'XFS']
+    slow(donor)
+    clone = Background(donor, local(clones + '/full')).__enter__()
+    for _ in range(10):
+        if not clone.running:
+            break
+        donor.error('SET sql_log_bin = 0', 'UPDATE proof.load0 SET payload = REVERSE(payload)')
+    ended(clone, donor, pid, 'copy-on-write area of origin')
+    assert table() == before
+    assert os.listdir(clones) == []
+
+
+def status(service):
+    """What `snapclone status` says."""
+    return run(os.path.join(BUILD, 'snapclone'), 'status', f'--socket={service.path}')
+
+
+def test_two_servers_on_one_device(places, services):
+    """Two data directories on one device: while one is cloned from an image, the other one is cloned without."""
+    box, other = places()
+    service = services(box, COW)
+    first = start_donor(box, 'first', megabytes=40, loose_clone_daemon_socket=service.path)
+    second = start_donor(box, 'second', megabytes=0, loose_clone_daemon_socket=service.path)
+    first.sql("SET GLOBAL clone_provider = 'DM'")
+    before, target = table(), other.path('clones') + '/second'
+    clone = begin_slowly(first, other.path('clones') + '/first')
+    assert re.search(r'image by dm \(writes waited [1-9][0-9.]* ms for it\), copy-on-write area \d+ of 1023 MiB',
+                     status(service))
+    code, message = Background(second, local(target)).__enter__().result()
+    assert code == 0, message
+    assert 'another job has an image' in read(service.log)
+    assert 'snapshot-origin' in table()
+    first.sql(f'KILL QUERY {clone.id}')
+    assert clone.result()[0] == 1317
+    assert table() == before
