@@ -82,7 +82,7 @@ int sc_reflink_file(struct sc_reflink *r, int src, int dst,
 	if (fstat(src, &st) < 0)
 		return -errno;
 	if (!r->slice)
-		r->slice = SC_REFLINK_SLICE_MAX;
+		r->slice = SC_REFLINK_SLICE_FIRST;
 	match_nocow(src, dst);
 	while (off < (uint64_t)st.st_size) {
 		uint64_t left = (uint64_t)st.st_size - off;

@@ -126,6 +126,8 @@ class Server(Sql):
                        innodb_page_size=self.conf['page_size'])
         if self.conf['plugin'] == 'ours':
             options['plugin_dir'], options['loose_clone_daemon_path'] = self.box.our_plugin()
+            if self.box.copies:
+                options['loose_clone_provider'] = 'LIVE'
         mysqld = program('mysqld')
         if self.keyring:
             mysqld, options['plugin_dir'] = keyring.prepare(
@@ -247,14 +249,24 @@ class Server(Sql):
         return '\n'.join(self.log_text().splitlines()[-lines:]) if os.path.exists(self.errlog) else '(no log)'
 
 
+def shares_extents(path):
+    """True on file systems on which a local clone would move no data."""
+    return subprocess.run(['stat', '-f', '-c', '%T', path], stdout=subprocess.PIPE, text=True,
+                          check=True).stdout.strip() in ('xfs', 'btrfs')
+
+
 class Sandbox:
     """A directory of servers. Everything in it ends with destroy(), at exit, and when we are killed."""
 
     ids = itertools.count(1)
 
     def __init__(self, base=None, keep=False, build=None):
-        """build: another build of plugin and daemon than the usual one."""
-        if base is None:
+        """build: another build of plugin and daemon than the usual one.
+
+        Without base, below TMPDIR: clones copy there (clone_provider=LIVE), whatever TMPDIR stands on.
+        """
+        anywhere = base is None
+        if anywhere:
             base = tempfile.mkdtemp(prefix='snapclone-', dir=os.environ.get('TMPDIR') or '/tmp')
         self.base = os.path.abspath(base)
         self.keep = keep
@@ -264,6 +276,7 @@ class Sandbox:
         self.env = {}
         os.makedirs(self.base, exist_ok=True)
         os.chmod(self.base, 0o711)
+        self.copies = anywhere and shares_extents(self.base)
         bindir()
         if not keep:
             atexit.register(self.destroy)

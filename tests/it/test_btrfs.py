@@ -10,7 +10,8 @@ import time
 import pytest
 
 from disks import head, logged, on_disk, run, snapshots
-from helpers import (INSTALL, Background, add_user, clone_under_load, copying, fast, instance, slow, start_donor, start_recipient,
+from helpers import (INSTALL, Background, add_user, clone_under_load, copying, fast, instance, local,
+                     slow, start_donor, start_recipient,
                      unharmed, wait_for)
 from proof.load import load
 from proof.prove import prepare_donor
@@ -41,14 +42,17 @@ def subvolume(box, name):
     return server.datadir
 
 
-def test_under_load():
-    """The clone is the donor at E; it begins with the checkpoint in the snapshot."""
+@pytest.mark.parametrize('how', ['instance', 'local'])
+def test_under_load(how):
+    """The clone is the donor at E; it begins with the checkpoint in the snapshot. Local: BTRFS asks for a copy."""
     with served() as (box, _, options):
         donor = start_donor(box, megabytes=60, innodb_redo_log_capacity='64M', **options)
         recipient = start_recipient(box, donor)
         target = box.path('clones') + '/c'
-        slow(recipient, 20)
-        clone_under_load(box, donor, recipient, instance(donor, target), target, tuple(NOISE))
+        donor.sql('SET GLOBAL clone_provider = BTRFS')
+        where, statement = (recipient, instance(donor, target)) if how == 'instance' else (donor, local(target))
+        slow(where, 20)
+        clone_under_load(box, donor, where, statement, target, tuple(NOISE))
         top = head(target)
         assert top['provider'] == 'btrfs'
         assert top['checkpoint_lsn'] <= top['image_lsn'] < top['end_lsn']

@@ -77,12 +77,13 @@ def test_as_another_user():
     if server_user().pw_uid == 0:
         pytest.skip('mysqld runs as root here')
     with on_disk('btrfs') as box:
-        status, said, _ = snapclone('check', '--config=/dev/null', box.server('donor').datadir, user=server_user().pw_uid)
+        user = server_user().pw_uid
+        status, said, _ = snapclone('check', '--config=/dev/null', box.server('donor').datadir, user=user)
         table, chosen = answers(said)
         assert status == 0 and chosen == 'provider: reflink'
         assert said.startswith(f'as {server_user().pw_name}, like a daemon that mysqld of that user starts:\n')
         assert table['btrfs'] == ('no', 'snapshots need CAP_SYS_ADMIN, which only the service has')
-        status, _, err = snapclone('cleanup', user=server_user().pw_uid)
+        status, _, err = snapclone('cleanup', user=user)
         assert status == 1 and 'only root' in err
 
 

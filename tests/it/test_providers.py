@@ -3,13 +3,14 @@
 import os
 import re
 import shutil
+import signal
 import time
 
 import pytest
 
 from disks import disk, head, logged, on_disk, run
-from helpers import (Background, clone_under_load, copying, instance, local, need_ours, only_ours, slow, start_donor,
-                     start_recipient, unharmed, wait_for)
+from helpers import (Background, clone_under_load, copying, daemons, instance, local, need_ours, only_ours, slow,
+                     start_donor, start_recipient, unharmed, wait_for)
 from proof.load import load
 from proof.writer import NOISE
 from sandbox import Sandbox
@@ -39,6 +40,7 @@ def shared(pair):  # pylint: disable=redefined-outer-name
 def test_values(shared):
     """The names, the default, and nothing else."""
     donor = shared[1]
+    donor.sql('SET GLOBAL clone_provider = DEFAULT')
     assert donor.value('SELECT @@clone_provider') == 'AUTO'
     for name in ('DM', 'btrfs', 'Reflink', 'LIVE', 'AUTO'):
         donor.sql(f'SET GLOBAL clone_provider = {name}')
@@ -107,7 +109,7 @@ def test_nodatacow():
 
 
 def test_too_few_descriptors():
-    """More files than descriptors: the rest is read while the server runs, which the log says; forced, it is refused."""
+    """More files than descriptors: the rest is read while the server runs, as the log says; forced, it is refused."""
     with on_disk('xfs') as box:
         few = box.path('few') + '/snapcloned'
         with open(few, 'w', encoding='ascii') as f:
@@ -145,6 +147,24 @@ def test_file_system_cannot():
         assert not os.path.exists(target)
 
 
+def test_killed():
+    """SIGKILL of the daemon while a reflink image lives: it has no name, and goes with the daemon."""
+    with on_disk('xfs') as box:
+        donor = start_donor(box, megabytes=40)
+        recipient = start_recipient(box, donor)
+        slow(recipient, 2)
+        with Background(recipient, instance(donor, box.path('clones') + '/c')) as clone:
+            copying(recipient)
+            helper, = daemons(donor)
+            nameless = [fd for fd in os.listdir(f'/proc/{helper}/fd')
+                        if ' (deleted)' in os.readlink(f'/proc/{helper}/fd/{fd}')]
+            assert len(nameless) >= 8
+            os.kill(helper, signal.SIGKILL)
+            assert clone.result()[0] == 3862
+        unharmed(donor, donor.pid)
+        assert donor.sql('CHECK TABLE proof.load0')[0][3] == 'OK'
+
+
 def free_mib(path):
     """Free space there."""
     st = os.statvfs(path)
@@ -153,7 +173,7 @@ def free_mib(path):
 
 def stored_mib(path):
     """Space that files below path take, shared or not."""
-    return sum(os.lstat(os.path.join(where, name)).st_blocks for where, _, names in os.walk(path) for name in names) >> 11
+    return sum(os.lstat(os.path.join(at, name)).st_blocks for at, _, names in os.walk(path) for name in names) >> 11
 
 
 def overwrite(donor, first):
@@ -164,8 +184,8 @@ def overwrite(donor, first):
 
 @pytest.mark.parametrize('kind', ['xfs', 'btrfs'])
 def test_nearly_full(kind):
-    """What the donor overwrites while the image lives takes new blocks: at the reserve the image is given up and the clone
-    fails; the donor commits on, and the space is free again (on btrfs an extent stays while a part of it is used)."""
+    """What the donor overwrites while the image lives takes new blocks: at the reserve the image is given up and the
+    clone fails; the donor commits on, and the space is free again (on btrfs an extent stays while part of it is used)."""
     with on_disk(kind, mib=2000) as box:
         donor = start_donor(box, megabytes=240, skip_log_bin=None, gtid_mode='OFF', enforce_gtid_consistency='OFF',
                             innodb_redo_log_capacity='64M')
