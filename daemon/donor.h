@@ -120,6 +120,9 @@ int donor_find_changes(struct donor *d, uint64_t lsn,
 /* struct sc_copy's: DDL may be why a page is not sound. */
 bool donor_excused(void *ctx, const struct sc_file *file);
 
+/* donor_notes.c: forget notes that were none. Reads a page for each. */
+int donor_weed_notes(struct donor *d, struct sc_err *err);
+
 /* donor_settle.c: after the first copy, until the files are those that the
  * server has now, and the plugin holds DDL off. */
 int donor_settle(struct donor *d, struct sc_err *err);

@@ -32,7 +32,7 @@ static bool is_discarded(const struct donor *d, uint32_t space_id)
 		if (d->start.discarded[i] == space_id)
 			return true;
 	}
-	return false;
+	return n > SC_MAX_DISCARDED; /* not listed: any */
 }
 
 static bool was_written(const struct sc_file *have, const struct sc_file *now)
@@ -50,8 +50,7 @@ static bool is_unlogged(struct donor *d, const struct sc_file *file,
 	if (!id)
 		bytes = UINT64_MAX;
 	return sc_redo_notes_unlogged(d->notes, id, file->settled_lsn, bytes) ||
-	       sc_redo_notes_deleted(d->notes, id, file->settled_lsn) ||
-	       is_discarded(d, id);
+	       sc_redo_notes_deleted(d->notes, id, file->settled_lsn);
 }
 
 static bool is_stale(void *ctx, const struct sc_file *have,
@@ -66,8 +65,8 @@ static bool is_stale(void *ctx, const struct sc_file *have,
 		       was_written(have, now);
 	if (is_unlogged(d, have, now->size))
 		return true;
-	/* DDL that nobody knows of was going on when it was copied. */
-	return (!have->settled_lsn || d->start.n_discarded == UINT32_MAX) &&
+	/* An import, or DDL that nobody knows of when it was copied. */
+	return (!have->settled_lsn || is_discarded(d, have->spec.space_id)) &&
 	       was_written(have, now);
 }
 
@@ -86,7 +85,8 @@ bool donor_excused(void *ctx, const struct sc_file *file)
 {
 	struct donor *d = ctx;
 
-	return is_unlogged(d, file, UINT64_MAX) || is_moved(d, file);
+	return is_unlogged(d, file, UINT64_MAX) ||
+	       is_discarded(d, file->spec.space_id) || is_moved(d, file);
 }
 
 /* ---- a look under the lock ------------------------------------------------
@@ -133,7 +133,8 @@ int donor_find_changes(struct donor *d, uint64_t lsn,
 		.have = &d->list, .now = &d->known, .stale = is_stale, .ctx = d
 	};
 
-	if (await_followed(d, lsn, err) < 0 || donor_list_running(d, err) < 0 ||
+	if (await_followed(d, lsn, err) < 0 || donor_weed_notes(d, err) < 0 ||
+	    donor_list_running(d, err) < 0 ||
 	    sc_filediff(&diff, changes, err) < 0)
 		return -1;
 	for (size_t i = 0; i < changes->adds.n; i++)

@@ -178,7 +178,10 @@ int donor_settle(struct donor *d, struct sc_err *err)
 	int rc;
 
 	for (;; d->passes++) {
-		if (sc_session_send(d->job.session, SC_CTL_COPIED, NULL, err) <
+		/* What can be done without the lock. */
+		if (donor_weed_notes(d, err) < 0 ||
+		    donor_list_running(d, err) < 0 ||
+		    sc_session_send(d->job.session, SC_CTL_COPIED, NULL, err) <
 			    0 ||
 		    await_locked(d, &lsn, err) < 0)
 			return -1;

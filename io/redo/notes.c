@@ -2,6 +2,7 @@
 /* Notes of DDL in the redo; see notes.h. */
 #include "io/redo/notes.h"
 
+#include "io/base/cleanup.h"
 #include "io/redo/notes_look.h"
 #include "io/redo/notes_set.h"
 
@@ -79,6 +80,8 @@ static int add(struct sc_redo_notes *notes, const struct sc_note_found *found)
 	struct sc_note note = { .space_id = found->space_id,
 				.page = found->page,
 				.deleted = found->kind == SC_NOTE_DELETED,
+				.doubtful = found->kind == SC_NOTE_LOADED,
+				.index_id = found->index_id,
 				.lsn = sc_redo_normal_lsn(notes->lsn +
 							  notes->used) };
 	int rc = 0;
@@ -192,6 +195,48 @@ int sc_redo_notes_block(struct sc_redo_notes *notes, const uint8_t *plain,
 		return sc_err_set(err, SC_ER_INTERNAL_ERROR,
 				  "out of memory for notes of DDL in the redo");
 	return 0;
+}
+
+/* The next doubtful note from *at on, which is moved behind it. */
+static bool next_doubtful(struct sc_redo_notes *notes, size_t *at,
+			  struct sc_note *ret)
+{
+	SC_LOCK_SCOPE(&notes->lock);
+	while (*at < notes->set.n) {
+		*ret = notes->set.notes[(*at)++];
+		if (ret->doubtful && ret->lsn)
+			return true;
+	}
+	return false;
+}
+
+static void settle(struct sc_redo_notes *notes, size_t i, uint64_t lsn,
+		   bool real)
+{
+	struct sc_note *note = &notes->set.notes[i];
+	SC_LOCK_SCOPE(&notes->lock);
+
+	if (note->lsn != lsn)
+		return; /* it came again meanwhile */
+	note->doubtful = false;
+	if (!real)
+		note->lsn = 0;
+}
+
+size_t sc_redo_notes_weed(struct sc_redo_notes *notes, sc_redo_note_fn *is_real,
+			  void *ctx)
+{
+	struct sc_note note;
+	size_t at = 0, weeded = 0;
+
+	while (next_doubtful(notes, &at, &note)) {
+		bool real =
+			is_real(ctx, note.space_id, note.page, note.index_id);
+
+		settle(notes, at - 1, note.lsn, real);
+		weeded += !real;
+	}
+	return weeded;
 }
 
 /* ---- questions -------------------------------------------------------------

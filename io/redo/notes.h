@@ -52,6 +52,19 @@ int sc_redo_notes_block(struct sc_redo_notes *notes, const uint8_t *plain,
 			uint64_t lsn, struct sc_err *err);
 
 /*
+ * What looks like MLOG_INDEX_LOAD may be some numbers of a row (up to 5 times
+ * in 1 MiB of redo that has many). If it is not, the pages are on disk already,
+ * and the index has its root there. is_real: does that page of the tablespace
+ * say that it belongs to that index? true when that cannot be told. Each note
+ * is asked for once and forgotten when it is not. Any thread, one at a time.
+ * Returns how many were not.
+ */
+typedef bool sc_redo_note_fn(void *ctx, uint32_t space_id, uint32_t page,
+			     uint64_t index_id);
+size_t sc_redo_notes_weed(struct sc_redo_notes *notes, sc_redo_note_fn *is_real,
+			  void *ctx);
+
+/*
  * Pages of the tablespace may have been written without redo by DDL that was
  * noted above this LSN: it was created, renamed from a name that begins with
  * #sql (a table that was built under it), or an index was built in it.

@@ -198,6 +198,7 @@ static void look_at_load(struct cursor *c, struct sc_note_found *ret)
 	id = take(c, 8);
 	if (!id)
 		return;
+	ret->index_id = sc_load_be64(id);
 	check_index(c, ret->page, id);
 	if (!may_follow(c))
 		c->verdict = SC_NOTE_NO;

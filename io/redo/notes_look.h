@@ -33,6 +33,7 @@ struct sc_note_found {
 	enum sc_note_kind kind;
 	uint32_t space_id;
 	uint32_t page;	   /* root of the index; files: 0 */
+	uint64_t index_id; /* of it; files: 0 */
 	bool intermediate; /* renamed from a name that begins with #sql */
 };
 

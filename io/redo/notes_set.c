@@ -76,9 +76,11 @@ int sc_note_set_add(struct sc_note_set *set, const struct sc_note *note)
 	while ((at = sc_note_set_next(set, note->space_id, at))) {
 		struct sc_note *same = &set->notes[at - set->notes];
 
-		if (at->page != note->page || at->deleted != note->deleted)
+		if (at->page != note->page || at->deleted != note->deleted ||
+		    at->index_id != note->index_id)
 			continue;
 		same->lsn = SC_MAX(same->lsn, note->lsn);
+		same->doubtful = note->doubtful;
 		return 0;
 	}
 	if (set->n == set->cap && grow(set) < 0)

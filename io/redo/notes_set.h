@@ -12,8 +12,10 @@
 struct sc_note {
 	uint32_t space_id, page;
 	bool deleted;  /* the file was; else: pages without redo */
+	bool doubtful; /* looks like MLOG_INDEX_LOAD, but so do some numbers */
 	uint32_t next; /* of its bucket, index + 1; 0: none */
-	uint64_t lsn;  /* newest */
+	uint64_t index_id; /* doubtful ones: whose root the page is then */
+	uint64_t lsn;	   /* newest; 0: it was none */
 };
 
 /* Zero-initialise. */
@@ -25,8 +27,8 @@ struct sc_note_set {
 
 void sc_note_set_free(struct sc_note_set *set);
 
-/* Remember that; one of the same space, page and kind gets the newer LSN. 0 or
- * -1 (out of memory). */
+/* Remember that; one of the same space, page, index and kind gets the newer
+ * LSN. 0 or -1 (out of memory). */
 int sc_note_set_add(struct sc_note_set *set, const struct sc_note *note);
 
 /* The first of that tablespace behind prev (NULL: from the beginning), or

@@ -262,8 +262,8 @@ static void every_place(void **state)
 				expect_unlogged(
 					spaces[i],
 					lsn_behind(at + records[k].len - 1));
-				assert_false(sc_redo_notes_deleted(notes,
-								   spaces[i], 0));
+				assert_false(sc_redo_notes_deleted(
+					notes, spaces[i], 0));
 			}
 		}
 	}
@@ -296,6 +296,52 @@ static void kinds(void **state)
 	r = row(1, 9, 4, 70);
 	feed_at(&r, 100);
 	assert_int_equal(counts().built, 1);
+}
+
+struct asked {
+	unsigned n;
+	bool answer;
+};
+
+static bool judge(void *ctx, uint32_t space_id, uint32_t page,
+		  uint64_t index_id)
+{
+	struct asked *asked = ctx;
+
+	assert_int_equal(space_id, 9);
+	assert_int_equal(page, 4);
+	assert_int_equal(index_id, 70);
+	asked->n++;
+	return asked->answer;
+}
+
+/* What only looked like an index that was built is forgotten; one that was, and
+ * notes of other kinds, are not asked for again. */
+static void weeding(void **state)
+{
+	struct record r = load_record(9, 4, 70);
+	struct asked asked = { 0 };
+
+	(void)state;
+	feed_at(&r, 100);
+	assert_int_equal(sc_redo_notes_weed(notes, judge, &asked), 1);
+	assert_int_equal(asked.n, 1);
+	assert_false(sc_redo_notes_unlogged(notes, 9, 0, GIB));
+	assert_int_equal(sc_redo_notes_weed(notes, judge, &asked), 0);
+	assert_int_equal(asked.n, 1);
+	again();
+	asked.answer = true;
+	feed_at(&r, 100);
+	assert_int_equal(sc_redo_notes_weed(notes, judge, &asked), 0);
+	assert_int_equal(sc_redo_notes_weed(notes, judge, &asked), 0);
+	assert_int_equal(asked.n, 2);
+	assert_true(sc_redo_notes_unlogged(notes, 9, 0, GIB));
+	again();
+	r = row(1, 9, 4, 70);
+	feed_at(&r, 100);
+	assert_int_equal(sc_redo_notes_weed(notes, judge, &asked), 0);
+	assert_int_equal(asked.n, 2);
+	assert_true(sc_redo_notes_unlogged(notes, 9, 0, GIB));
 }
 
 static void long_paths(void **state)
@@ -566,6 +612,7 @@ int main(void)
 		TEST(integers_that_are_none),
 		TEST(every_place),
 		TEST(kinds),
+		TEST(weeding),
 		TEST(long_paths),
 		TEST(many_records),
 		TEST(found_at_once),
