@@ -18,6 +18,9 @@
 #include <stdint.h>
 #include <sys/types.h>
 
+/* Every device of ours has a uuid that begins so. */
+#define SC_DM_UUID_PREFIX "SNAPCLONE-"
+
 struct sc_dm_info {
 	dev_t dev;
 	char name[SC_DM_NAME_SIZE];

@@ -13,9 +13,6 @@
 
 #include "io/base/err.h"
 
-/* Every device of ours has a uuid that begins so. */
-#define SC_DM_UUID_PREFIX "SNAPCLONE-"
-
 struct sc_dm_image {
 	int sys;
 	struct sc_dm_settings settings;
@@ -28,7 +25,8 @@ struct sc_dm_image {
 	int device; /* descriptor of it */
 	int mounted;
 	bool swapped;
-	unsigned done; /* steps */
+	uint64_t made_us; /* just before the swap, CLOCK_MONOTONIC */
+	unsigned done;	  /* steps */
 	bool locked;
 
 	/* What a write may have waited: for the swap, and for the swap back.

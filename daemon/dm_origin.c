@@ -196,6 +196,23 @@ static int check_device(int sys, int dir, struct sc_dm_origin *o,
 	return 0;
 }
 
+/* The device runs through an image of ours already. */
+static int check_ours(const struct sc_dm_origin *o, struct sc_err *err)
+{
+	struct sc_dm_info info;
+	unsigned ma, mi;
+
+	if (strcmp(o->table.targets[0].type, "snapshot-origin") != 0 ||
+	    sscanf(o->table.targets[0].params, "%u:%u", &ma, &mi) != 2 ||
+	    sc_dm_info(makedev(ma, mi), &info, err) != 1 ||
+	    strncmp(info.uuid, SC_DM_UUID_PREFIX, strlen(SC_DM_UUID_PREFIX)))
+		return sc_err_is_set(err) ? -1 : 0;
+	return sc_err_set(
+		err, SC_ER_INTERNAL_ERROR,
+		"there is an image of %s: of a clone that runs, or of a daemon that died (then `snapclone cleanup` removes it)",
+		o->name);
+}
+
 static int has_crypt(const struct sc_dm_table *table)
 {
 	for (unsigned i = 0; i < table->n; i++) {
@@ -216,6 +233,7 @@ static int find(int sys, int dir, struct sc_dm_origin *o, struct sc_err *err)
 	o->dev = st.st_dev;
 	if (check_device(sys, dir, o, err) < 0 ||
 	    sc_dm_read(o->dev, false, &o->table, err) < 0 ||
+	    (o->table.n && check_ours(o, err) < 0) ||
 	    sc_dm_table_copyable(&o->table, o->name, err) < 0 ||
 	    check_fs(sys, dir, o, err) < 0)
 		return -1;

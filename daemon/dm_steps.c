@@ -189,6 +189,7 @@ static int swap_keeping(struct sc_dm_image *im, uint64_t *ret_us,
 
 static int swap(struct sc_dm_image *im, struct sc_err *err)
 {
+	im->made_us = sc_clock_us(CLOCK_MONOTONIC);
 	if (swap_keeping(im, &im->swap_us, err) < 0)
 		return -1;
 	im->swapped = true;

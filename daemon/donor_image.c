@@ -7,6 +7,7 @@
 #include "daemon/donor.h"
 
 #include "io/base/cleanup.h"
+#include "io/base/clock.h"
 #include "io/base/fdio.h"
 #include "io/base/log.h"
 #include "io/base/num.h"
@@ -90,6 +91,7 @@ int donor_open_image(struct donor *d, struct sc_err *err)
 		.buffered = d->start.buffered,
 		.give_up = give_up,
 		.filled = filled,
+		.asked_us = sc_clock_us(CLOCK_MONOTONIC),
 		.ctx = d,
 	};
 

@@ -21,10 +21,9 @@ struct sc_image_request {
 	const char *doublewrite_dir;
 	uint8_t job_id[SC_JOB_ID_SIZE];
 	bool buffered; /* as struct sc_image */
-	/* What DDL does to files since the checkpoint at the job's begin is
-	 * found and copied again: an image that another job made before may be
-	 * used. */
-	bool follows_ddl;
+	/* When the job asked, CLOCK_MONOTONIC: an image that another job makes
+	 * later is as good as one of its own. */
+	uint64_t asked_us;
 	bool only; /* clone_provider asks for this provider: what it cannot
 		      do in part is an error too */
 	/* The image had to be given up: the job fails with *why. Any thread,

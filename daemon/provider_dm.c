@@ -1,10 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
  * The `dm` provider: a snapshot of the block device under the data directory,
- * made through device-mapper. One of a device at a time; jobs share it, those
- * too whose data directories are different ones on that device. A job may take
- * one that is there already only if no checkpoint came since (redo from before
- * a job's begin is not read any more), and if it finds what DDL did since.
+ * made through device-mapper. One of a device at a time; jobs that begin
+ * together share it, those too whose data directories are different ones on
+ * that device.
  */
 #include "daemon/provider.h"
 
@@ -17,7 +16,6 @@
 #include "io/base/log.h"
 #include "io/base/num.h"
 #include "io/direct.h"
-#include "io/redo/follow.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -45,13 +43,36 @@ struct image_dm {
 };
 
 /* `lock` guards the lists and is held while an image is made or undone, since
- * others may want the same; `users` guards the users of all images, so that
- * the watching thread can tell them. */
+ * others may want the same, and while one is judged; `users` guards the users
+ * of all images, so that the watching thread can tell them. */
 static struct {
 	pthread_mutex_t lock, users;
 	struct shared *first;
 } all = { .lock = PTHREAD_MUTEX_INITIALIZER,
 	  .users = PTHREAD_MUTEX_INITIALIZER };
+
+/* all.lock is held. */
+static struct shared *find_shared(dev_t dev)
+{
+	for (struct shared *s = all.first; s; s = s->next) {
+		if (s->image->origin.dev == dev)
+			return s;
+	}
+	return NULL;
+}
+
+/* An image from before the job asked lacks what DDL did between, and the redo
+ * from before is not read. */
+static int check_age(const struct shared *s,
+		     const struct sc_image_request *request, struct sc_err *err)
+{
+	if (s->image->made_us >= request->asked_us)
+		return 0;
+	return sc_err_set(
+		err, SC_ER_INTERNAL_ERROR,
+		"another job has an image of %s, which is older than this one; try again when that job has ended",
+		s->image->origin.name);
+}
 
 /* ---- what it is asked for --------------------------------------------------
  */
@@ -110,22 +131,19 @@ static int probe(const struct sc_image_request *request, char *why,
 {
 	CLEANUP_CLOSE int sys = -1;
 	struct sc_dm_origin origin;
+	struct shared *s;
 	struct stat st;
 	uint64_t bytes;
 	int rc;
+	SC_LOCK_SCOPE(&all.lock);
 
 	if (check_request(request, err) < 0)
 		return -1;
-	if (fstat(request->datadir, &st) == 0) {
-		SC_LOCK_SCOPE(&all.lock);
-		for (struct shared *s = all.first; s; s = s->next) {
-			if (s->image->origin.dev == st.st_dev) {
-				snprintf(why, SC_WHY_SIZE,
-					 "there is an image of %s already",
-					 s->image->origin.name);
-				return 0;
-			}
-		}
+	s = fstat(request->datadir, &st) < 0 ? NULL : find_shared(st.st_dev);
+	if (s) {
+		snprintf(why, SC_WHY_SIZE, "another job makes an image of %s",
+			 s->image->origin.name);
+		return check_age(s, request, err);
 	}
 	sys = sc_sys_open(err);
 	if (sys < 0 ||
@@ -173,16 +191,6 @@ static void filled(void *ctx, const struct sc_dm_fill *fill)
 		if (u->filled)
 			u->filled(u->ctx, fill->used, fill->total);
 	}
-}
-
-/* all.lock is held. */
-static struct shared *find_shared(dev_t dev)
-{
-	for (struct shared *s = all.first; s; s = s->next) {
-		if (s->image->origin.dev == dev)
-			return s;
-	}
-	return NULL;
 }
 
 /* all.lock is held. */
@@ -305,30 +313,6 @@ static void dm_close(struct sc_image *image)
 	free(dm);
 }
 
-/* The image's checkpoint is not older than the newest one now: it has
- * everything that a job which begins now needs. */
-static int check_age(const struct image_dm *dm,
-		     const struct sc_image_request *request, struct sc_err *err)
-{
-	struct sc_redo_checkpoint now, then;
-
-	if (!request->follows_ddl)
-		return sc_err_set(
-			err, SC_ER_INTERNAL_ERROR,
-			"another job has an image of %s, in which what DDL did since would be missing; try again when that job has ended",
-			dm->shared->image->origin.name);
-	if (sc_redo_newest_checkpoint(request->redo, &now, err) < 0 ||
-	    sc_redo_newest_checkpoint(dm->base.redo, &then, err) < 0)
-		return -1;
-	if (now.uuid == then.uuid && then.lsn >= now.lsn)
-		return 0;
-	return sc_err_set(
-		err, SC_ER_INTERNAL_ERROR,
-		"another job has an image of %s, which is too old for this one (checkpoint %" PRIu64
-		", now %" PRIu64 "); try again when that job has ended",
-		dm->shared->image->origin.name, then.lsn, now.lsn);
-}
-
 static int open_dirs(struct image_dm *dm,
 		     const struct sc_image_request *request, struct sc_err *err)
 {
@@ -369,12 +353,12 @@ static int take_image(struct image_dm *dm,
 	struct shared *s = find_shared(dev);
 	bool old = s;
 
+	if (old && check_age(s, request, err) < 0)
+		return -1;
 	if (!old && make_shared(request, &s, err) < 0)
 		return -1;
 	join(dm, s);
 	if (open_dirs(dm, request, err) < 0)
-		return -1;
-	if (old && check_age(dm, request, err) < 0)
 		return -1;
 	if (old)
 		sc_info("the image of %s that another job made is used",

@@ -50,9 +50,9 @@ class Image:
         return f'/dev/block/{self.made[2]}'
 
 
-def refusal(directory, *options):
+def refusal(directory, *options, verb='make'):
     """Why no image of the device under a directory can be made."""
-    done = subprocess.run([TOOL, *options, 'make', directory], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+    done = subprocess.run([TOOL, *options, verb, directory], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
                           stderr=subprocess.PIPE, encoding='utf-8', timeout=LIMIT_S, check=False)
     assert done.returncode == 1, done
     return done.stderr.rsplit('image_tool: ', maxsplit=1)[-1].strip()

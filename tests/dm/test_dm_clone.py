@@ -3,10 +3,11 @@
 import os
 import re
 import signal
+import time
 
 import pytest
 
-from devices import LAYOUTS, MKFS, run
+from devices import LAYOUTS, MKFS, linear, run
 from helpers import (Background, clone_under_load, copying, fast, instance, local, slow, start_donor, start_recipient,
                      unharmed, wait_for)
 from image import reap, suspended
@@ -156,4 +157,28 @@ def test_two_servers_on_one_device(places, services):
     assert 'snapshot-origin' in table()
     first.sql(f'KILL QUERY {clone.id}')
     assert clone.result()[0] == 1317
+    assert table() == before
+
+
+def test_jobs_that_begin_together(stack, places, services):
+    """One image for two jobs, which wait at its area until both have begun; it is undone with the second."""
+    box, other = places()
+    area = stack.dm('area', linear('/dev/disk2'))
+    service = services(box, f'--dm_cow={area}')
+    servers = [start_donor(box, name, megabytes=5, loose_clone_daemon_socket=service.path)
+               for name in ('first', 'second')]
+    before = table()
+    for server in servers:
+        server.sql("SET GLOBAL clone_provider = 'DM'")
+    run('dmsetup', 'suspend', 'area')
+    try:
+        clones = [Background(server, local(f'{other.path("clones")}/{server.name}')).__enter__() for server in servers]
+        time.sleep(5)
+    finally:
+        run('dmsetup', 'resume', 'area')
+    for clone in clones:
+        assert clone.result() == (0, '')
+    text = read(service.log)
+    assert 'that another job made is used' in text
+    assert text.count('copy-on-write area for origin') == 1
     assert table() == before

@@ -194,6 +194,23 @@ def test_foreign_table(volume):
     works(data)
 
 
+@pytest.mark.parametrize('kind', ['xfs', 'ext4'])
+def test_much_is_dirty(volume, kind):
+    """Dirty pages are written before the swap and not while writers wait: it takes a fraction of their write-back."""
+    data = volume('segments', kind)
+    swaps = []
+    for _ in range(2):
+        with subprocess.Popen(['dd', 'if=/dev/zero', f'of={data}/big', 'bs=1M', 'count=300', 'conv=notrunc'],
+                              stderr=subprocess.DEVNULL) as writer:
+            time.sleep(0.2)
+            with Image(data, '--cow=/dev/disk2', '--cow=/dev/disk3') as image:
+                writer.wait(60)
+                assert image.ask('cat f') == file_sum(OLD)
+            swaps.append(int(image.made[1]))
+    print('swaps', swaps)
+    assert min(swaps) < 1000000
+
+
 def test_frozen_stays_frozen(volume):
     """A file system that somebody froze is frozen after an image was made and undone."""
     data = volume()
@@ -247,6 +264,7 @@ def test_refusals_of_states(volume):
         run('dmsetup', 'resume', 'origin')
     with Image(data, COW):
         assert 'has images' in refusal(data, COW)
+        assert 'of a clone that runs' in refusal(data, COW, verb='probe')
 
 
 def test_refusals_of_areas(stack, volume):
