@@ -27,6 +27,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
+#include <sys/stat.h>
 
 /* Descriptors that copies leave to the rest of the daemon: connections, open
  * files of streams, directories; of a low limit a quarter. */
@@ -81,16 +82,24 @@ static int raise_limit(void)
 	return (int)(n - SC_MIN(n / 4, (uint64_t)FDS_FOR_OTHERS));
 }
 
-/* A copy of a running file; a descriptor or -errno. */
+/* A copy of a running file; a descriptor or -errno. It gets the time of the
+ * last write that it surely has, by which a later one is seen. */
 static int make_copy(struct image_reflink *image, int src)
 {
 	int rc, copy = sc_reflink_tmpfile(image->base.root);
+	struct stat st;
 
 	if (copy < 0)
 		return copy;
-	rc = copy < image->fd_max
-		     ? sc_reflink_file(&image->cost, src, copy, NULL)
-		     : -EMFILE;
+	if (copy >= image->fd_max)
+		rc = -EMFILE;
+	else if (fstat(src, &st) < 0)
+		rc = -errno;
+	else
+		rc = sc_reflink_file(&image->cost, src, copy, NULL);
+	if (rc == 0 &&
+	    futimens(copy, (struct timespec[]){ st.st_atim, st.st_mtim }) < 0)
+		rc = -errno;
 	if (rc == 0)
 		return copy;
 	close(copy);

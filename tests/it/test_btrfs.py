@@ -84,7 +84,7 @@ def test_a_subvolume_of_its_own():
     with served() as (box, _, options):
         datadir = subvolume(box, 'plain')
         donor = box.adopt('donor', datadir, plugin='ours', **options).start()
-        donor.sql(INSTALL)
+        donor.sql(INSTALL, 'SET GLOBAL clone_provider = BTRFS')
         target = box.path('clones') + '/c'
         assert donor.error(f"CLONE LOCAL DATA DIRECTORY = '{target}'") == (0, '')
         assert head(target)['provider'] == 'btrfs' and head(target)['image_lsn'] > 0
