@@ -257,6 +257,11 @@ bench: ## compare the speed with the stock plugin on the same servers (minutes, 
 	$(MAKE) --no-print-directory all
 	scripts/bench-clone
 
+bench-dm: ## what images of devices cost, measured in a guest (minutes; as root)
+	scripts/deps --check || scripts/deps
+	$(MAKE) --no-print-directory all dm perf
+	scripts/vm-run --mem 3G --timeout 1200 --disk 2G --disk 2G --disk 2G --disk 2G -- tests/perf/bench_dm.py
+
 clean: ## remove what was built (keeps the unpacked MySQL)
 	rm -rf build/obj build/pic build/unit build/perf build/dm build/hooks build/san-* build/*.a build/*.so \
 	       build/fuzz build/fuzzer build/fault build/fault-data* \
@@ -270,7 +275,7 @@ lint: ## formatting of C, shellcheck (needs clang-format and shellcheck)
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST) | expand -t 24
 
-.PHONY: all units perf dm hooks install uninstall FORCE deps check check-unit check-it check-dm check-dm-all check-san demo bench clean lint help
+.PHONY: all units perf dm bench-dm hooks install uninstall FORCE deps check check-unit check-it check-dm check-dm-all check-san demo bench clean lint help
 .PHONY: fuzzers fuzz fault check-all
 .SECONDARY:
 -include $(shell [ -d build ] && find $(B)/obj $(B)/pic -name '*.d' 2>/dev/null)

@@ -120,7 +120,8 @@ class Stack:
             self.undo.append(lambda: os.rmdir(directory))
         run('mount', *options, device, directory)
         self.undo.append(lambda: run('umount', directory))
-        os.chmod(directory, 0o755)
+        if os.access(directory, os.W_OK):
+            os.chmod(directory, 0o755)
         return directory
 
     def filesystem(self, kind, device, *options):
