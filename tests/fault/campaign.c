@@ -129,14 +129,17 @@ static int check_error(const struct world *w, const struct fault_case *c,
 static void say(const char *mark, const struct fault_case *c,
 		const struct outcome *o, const struct sc_err *err)
 {
-	char text[160];
+	const struct fault_board *b = &o->board[c->side];
+	char text[160], call[160] = "";
 
 	case_text(c, text);
-	printf("%-6s %s, %s, %" PRIu64 " ms%s%s\n", mark, text,
-	       c->dies		       ? ""
-	       : o->board[c->side].hit ? o->board[c->side].call
-				       : "not reached",
-	       o->ms, err ? ": " : "", err ? err->msg : "");
+	if (!c->dies && !b->hit)
+		snprintf(call, sizeof(call), ", not reached");
+	else if (!c->dies)
+		snprintf(call, sizeof(call), ", %s() after %s", b->call,
+			 b->after ? b->marks[b->after - 1].step : "the start");
+	printf("%-6s %s%s, %" PRIu64 " ms%s%s\n", mark, text, call, o->ms,
+	       err ? ": " : "", err ? err->msg : "");
 	for (enum side s = DONOR; s < SIDES; s++) {
 		const struct ending *e = &o->end[s];
 

@@ -1,27 +1,21 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /* See play.h. */
-#include "tests/fault/play.h"
+#include "tests/fault/play_impl.h"
 
 #include "io/base/cleanup.h"
 #include "io/base/clock.h"
 #include "io/base/num.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <poll.h>
-#include <signal.h>
-#include <spawn.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
-#include <sys/syscall.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 enum {
-	DAEMON_FD = 3,
 	PAGE = 16384,
 	STREAMS = 2,
 	/* When one side has failed, the other hears of it from its peer: from
@@ -29,125 +23,13 @@ enum {
 	OTHER_MS = 1000,
 	/* Longer takes no job, whatever fails in it. */
 	JOB_MS = 20000,
-	EXIT_MS = 5000,
 };
 
 const char *const how_names[HOWS] = { "remote", "plain", "in-place", "local" };
 const char *const side_names[SIDES] = { "donor", "recipient" };
 
-struct player {
-	enum side side;
-	const struct play *p;
-	struct ending *end;
-	struct fault_board *board; /* mapped */
-	int sock;
-	pid_t pid;
-	bool started; /* was sent its START */
-};
-
 static const uint8_t job_id[SC_JOB_ID_SIZE] = { 1, 2, 3 };
 static const uint8_t job_key[SC_JOB_KEY_SIZE] = { 4, 5, 6 };
-
-/* ---- daemons ------------------------------------------------------------- */
-
-static struct fault_board *make_board(const char *path,
-				      const struct fault_board *plan)
-{
-	int fd = open(path, O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
-	struct fault_board *b;
-
-	if (fd < 0 || ftruncate(fd, sizeof(*b)) < 0)
-		return NULL;
-	b = mmap(NULL, sizeof(*b), PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
-	close(fd);
-	if (b == MAP_FAILED)
-		return NULL;
-	b->class = plan->class;
-	b->error = plan->error;
-	b->at = plan->at;
-	return b;
-}
-
-/* Options of sanitizers go to the daemon as they are. */
-static void pass_on(char env[][600], const char *name, size_t *n)
-{
-	const char *value = getenv(name);
-
-	if (value)
-		snprintf(env[(*n)++], 600, "%s=%s", name, value);
-}
-
-static int spawn(struct player *pl, const char *board, const char *kill_after,
-		 int sock)
-{
-	char text[6][600] = { "PATH=/usr/bin:/bin" };
-	char *argv[] = { (char *)pl->p->daemon, (char *)"--embedded",
-			 (char *)"--engine=sync", (char *)"--config=/dev/null",
-			 NULL };
-	char *envp[7] = { NULL };
-	posix_spawn_file_actions_t files;
-	size_t n = 1;
-	int rc;
-
-	pass_on(text, "ASAN_OPTIONS", &n);
-	pass_on(text, "UBSAN_OPTIONS", &n);
-	pass_on(text, "TSAN_OPTIONS", &n);
-	if (board)
-		snprintf(text[n++], 600, "SNAPCLONE_FAULT_BOARD=%s", board);
-	if (*kill_after)
-		snprintf(text[n++], 600, "SNAPCLONE_KILL_AFTER=%s", kill_after);
-	for (size_t i = 0; i < n; i++)
-		envp[i] = text[i];
-	posix_spawn_file_actions_init(&files);
-	posix_spawn_file_actions_adddup2(&files, sock, DAEMON_FD);
-	posix_spawn_file_actions_addclosefrom_np(&files, DAEMON_FD + 1);
-	rc = posix_spawn(&pl->pid, pl->p->daemon, &files, NULL, argv, envp);
-	posix_spawn_file_actions_destroy(&files);
-	return rc;
-}
-
-static int start(struct player *pl, struct sc_err *err)
-{
-	const struct orders *orders = &pl->p->orders[pl->side];
-	char board[256];
-	int pair[2], rc;
-
-	snprintf(board, sizeof(board), "%s/board-%s", pl->p->boards,
-		 side_names[pl->side]);
-	pl->board = make_board(board, &orders->plan);
-	if (!pl->board ||
-	    socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair) < 0)
-		return sc_err_sys(err, SC_ER_INTERNAL_ERROR, errno, "%s",
-				  board);
-	rc = spawn(pl, board, orders->kill_after, pair[1]);
-	close(pair[1]);
-	pl->sock = pair[0];
-	if (rc)
-		return sc_err_sys(err, SC_ER_INTERNAL_ERROR, rc, "%s",
-				  pl->p->daemon);
-	pl->end->used = true;
-	return 0;
-}
-
-/* Hang up and wait for the process. One that does not end is killed. */
-static void stop(struct player *pl)
-{
-	struct pollfd p = { .events = POLLIN };
-
-	if (pl->sock >= 0)
-		close(pl->sock);
-	pl->sock = -1;
-	if (pl->pid <= 0)
-		return;
-	p.fd = (int)syscall(SYS_pidfd_open, pl->pid, 0);
-	if (poll(&p, 1, EXIT_MS) != 1) {
-		pl->end->hung = true;
-		kill(pl->pid, SIGKILL);
-	}
-	close(p.fd);
-	waitpid(pl->pid, &pl->end->status, 0);
-	pl->pid = 0;
-}
 
 /* ---- messages ------------------------------------------------------------ */
 
@@ -407,7 +289,7 @@ static int start_all(struct player *pl, struct sc_err *err)
 	for (enum side i = DONOR; i <= last; i++) {
 		struct sc_err said = SC_ERR_INIT;
 
-		if (start(&pl[i], err) < 0)
+		if (player_start(&pl[i], err) < 0)
 			return -1;
 		/* One that dies here fails the job, not the play. */
 		if (sc_ctl_handshake(pl[i].sock, JOB_MS, &said) == 0) {
@@ -439,7 +321,7 @@ int play(const struct play *p, struct ending ret[SIDES],
 	if (rc == 0)
 		lead(pl);
 	for (enum side i = DONOR; i < SIDES; i++)
-		stop(&pl[i]);
+		player_stop(&pl[i]);
 	for (enum side i = DONOR; i < SIDES; i++) {
 		if (!pl[i].board)
 			continue;
@@ -465,31 +347,41 @@ const struct ending *play_error(const struct play *p,
 	return mine->failed ? mine : NULL;
 }
 
-int play_clean(const struct play *p, struct sc_err *err)
+/* 0 when CLEANED came. */
+static int await_cleaned(struct player *pl, struct sc_err *err)
 {
 	CLEANUP_MSG struct sc_ctl_msg msg = { 0 };
+	struct sc_dec dec;
+	int rc;
+
+	if (sc_ctl_handshake(pl->sock, JOB_MS, err) < 0)
+		return -1;
+	say(pl, SC_CTL_CLEAN, NULL, &pl->p->target, 1);
+	do
+		rc = sc_ctl_recv(pl->sock, &msg, JOB_MS, err);
+	while (rc == 1 && msg.type == SC_CTL_LOG);
+	if (rc == 1 && msg.type == SC_CTL_CLEANED)
+		return 0;
+	dec = sc_ctl_body(&msg);
+	if (rc == 1)
+		take_error(pl, &dec);
+	return sc_err_set(err, SC_ER_INTERNAL_ERROR, "not CLEANED: %s",
+			  pl->end->message);
+}
+
+int play_clean(const struct play *p, struct sc_err *err)
+{
 	struct ending end = { 0 };
 	struct player pl = { .p = p, .end = &end, .sock = -1 };
-	int pair[2], rc = -1;
+	int pair[2], rc;
 
 	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair) < 0)
 		return sc_err_sys(err, SC_ER_INTERNAL_ERROR, errno, "socket");
 	pl.sock = pair[0];
-	if (spawn(&pl, NULL, "", pair[1]) == 0 &&
-	    sc_ctl_handshake(pl.sock, JOB_MS, err) == 0) {
-		close(pair[1]);
-		say(&pl, SC_CTL_CLEAN, NULL, &p->target, 1);
-		do
-			rc = sc_ctl_recv(pl.sock, &msg, JOB_MS, err);
-		while (rc == 1 && msg.type == SC_CTL_LOG);
-		if (rc == 1 && msg.type != SC_CTL_CLEANED) {
-			struct sc_dec dec = sc_ctl_body(&msg);
-
-			take_error(&pl, &dec);
-			rc = sc_err_set(err, (int)end.code + !end.code, "%s",
-					end.message);
-		}
-	}
-	stop(&pl);
-	return rc < 0 ? -1 : 0;
+	rc = player_spawn(&pl, NULL, "", pair[1]);
+	close(pair[1]);
+	rc = rc ? sc_err_sys(err, SC_ER_INTERNAL_ERROR, rc, "%s", p->daemon)
+		: await_cleaned(&pl, err);
+	player_stop(&pl);
+	return rc;
 }
