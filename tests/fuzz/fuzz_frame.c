@@ -73,6 +73,24 @@ static void try_files(struct sc_dec dec, const struct sc_dec *body)
 	sc_filelist_free(&list);
 }
 
+/* To a list of a few files, where they fit. */
+static void apply(const struct sc_file_changes *changes)
+{
+	struct sc_page_spec spec = { .physical_size = 16384,
+				     .logical_size = 16384 };
+	struct sc_filelist list = { 0 };
+	struct sc_err err = SC_ERR_INIT;
+
+	while (list.n < 4)
+		FUZZ_CHECK(sc_filelist_add(&list, "db/t.ibd", SC_FILE_PAGES,
+					   list.n * 16384, &spec, &err) == 0);
+	if (sc_file_changes_ok(changes, &list)) {
+		FUZZ_CHECK(sc_file_changes_apply(changes, &list, &err) == 0);
+		FUZZ_CHECK(list.n == 4 + changes->adds.n);
+	}
+	sc_filelist_free(&list);
+}
+
 static void try_change(struct sc_dec dec, const struct sc_dec *body)
 {
 	CLEANUP_CHANGES struct sc_file_changes changes = { 0 };
@@ -90,6 +108,8 @@ static void try_change(struct sc_dec dec, const struct sc_dec *body)
 		sc_frame_put_add(&enc, &changes.adds.files[i]);
 	/* Not the same bytes: by kind. */
 	FUZZ_CHECK(rc < 0 || enc.len == body->left);
+	if (rc == 0)
+		apply(&changes);
 	sc_enc_free(&enc);
 }
 
