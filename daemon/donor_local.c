@@ -89,8 +89,9 @@ int donor_copy_local(struct donor *d, struct sc_err *err)
 			break;
 		pause_tuning(d);
 	}
+	/* At once: else what the streams say when they stop is the cause. */
 	if (rc < 0)
-		d->copy.stop = true;
+		sc_job_fail(&d->job, err);
 	for (unsigned i = 0; i < started; i++)
 		pthread_join(ls[i].thread, NULL);
 	return rc;
