@@ -65,7 +65,7 @@ static void start_donor(struct player *pl)
 		.streams = STREAMS,
 		.buffer_size = 2 * SC_MIB,
 		.page_size = PAGE,
-		.quiet_lsn = 1,
+		.quiet_lsn = p->begin_lsn,
 		.bind_address = "127.0.0.1",
 		.peer = "campaign",
 		.donor_uuid = "01234567-89ab-cdef-0123-456789abcdef",
@@ -117,6 +117,13 @@ static void send_locked(struct player *pl)
 	say(pl, SC_CTL_LOCKED, &enc, NULL, 0);
 }
 
+static void take_copied(struct player *pl)
+{
+	if (pl->p->ddl && !pl->passes++)
+		pl->p->ddl(pl->p->arg);
+	send_locked(pl);
+}
+
 static void send_seal(struct player *pl)
 {
 	struct sc_ctl_seal m = { .end_lsn = pl->p->end_lsn,
@@ -129,6 +136,20 @@ static void send_seal(struct player *pl)
 
 	sc_ctl_put_seal(&enc, &m);
 	say(pl, SC_CTL_SEAL, &enc, NULL, 0);
+}
+
+static void take_settled(struct player *pl, struct sc_dec *dec)
+{
+	switch (sc_dec_u8(dec)) {
+	case SC_SETTLED_DONE:
+		send_seal(pl);
+		break;
+	case SC_SETTLED_RESTART:
+		send_locked(pl);
+		break;
+	case SC_SETTLED_MORE: /* COPIED comes again */
+		break;
+	}
 }
 
 /* There are no keys. */
@@ -186,11 +207,10 @@ static void take(struct player *pl, const struct sc_ctl_msg *msg)
 		take_ready(pl, &dec);
 		break;
 	case SC_CTL_COPIED:
-		send_locked(pl);
+		take_copied(pl);
 		break;
 	case SC_CTL_SETTLED:
-		if (sc_dec_u8(&dec) == SC_SETTLED_DONE)
-			send_seal(pl);
+		take_settled(pl, &dec);
 		break;
 	case SC_CTL_KEYS_WANTED:
 		send_keys(pl);

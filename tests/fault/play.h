@@ -42,6 +42,10 @@ struct play {
 	int target, parent; /* of the recipient; in place the target is its data
 			       directory; borrowed */
 	const char *target_name;
+	uint64_t begin_lsn; /* of a moment before the job */
+	/* What the donor's DDL does during the copy; NULL: none. */
+	void (*ddl)(void *arg);
+	void *arg;
 	uint64_t end_lsn; /* E */
 	struct orders orders[SIDES];
 };

@@ -12,7 +12,8 @@ struct player {
 	struct fault_board *board; /* mapped */
 	int sock;
 	pid_t pid;
-	bool started; /* was sent its START */
+	unsigned passes; /* COPIED came so often */
+	bool started;	 /* was sent its START */
 };
 
 /* Start the daemon: a fresh board, and its end of the socket in pl->sock. */

@@ -134,6 +134,37 @@ static int make_old(struct world *w, struct sc_err *err)
 	return w->old_files ? 0 : wrong(err, "cannot list the recipient");
 }
 
+/* ---- the donor's DDL ------------------------------------------------------
+ */
+
+static void move(int from_dir, const char *from, int dir, const char *to)
+{
+	if (renameat(from_dir, from, dir, to) < 0)
+		fprintf(stderr, "%s to %s: %s\n", from, to,
+			strerrordesc_np(errno));
+}
+
+/* RENAME TABLE t1 TO t9, DROP TABLE t2, CREATE TABLE t3, as far as files go. */
+static void alter(void *arg)
+{
+	struct world *w = arg;
+
+	move(w->play.datadir, "s/t1.ibd", w->play.datadir, "s/t9.ibd");
+	move(w->play.datadir, "s/t2.ibd", w->later, "t2.ibd");
+	move(w->later, "t3.ibd", w->play.datadir, "s/t3.ibd");
+	w->altered = true;
+}
+
+static void undo_alter(struct world *w)
+{
+	if (!w->altered)
+		return;
+	move(w->play.datadir, "s/t9.ibd", w->play.datadir, "s/t1.ibd");
+	move(w->later, "t2.ibd", w->play.datadir, "s/t2.ibd");
+	move(w->play.datadir, "s/t3.ibd", w->later, "t3.ibd");
+	w->altered = false;
+}
+
 static int copy_donor(struct world *w, const char *data, struct sc_err *err)
 {
 	char text[600];
@@ -146,10 +177,12 @@ static int copy_donor(struct world *w, const char *data, struct sc_err *err)
 		return sc_err_set(err, SC_ER_INTERNAL_ERROR, "%s failed", text);
 	snprintf(text, sizeof(text), "%s.lsn", data);
 	f = fopen(text, "re");
-	n = f ? fscanf(f, "%" SCNu64, &w->play.end_lsn) : 0;
+	n = f ? fscanf(f, "%" SCNu64 "%" SCNu64, &w->play.end_lsn,
+		       &w->play.begin_lsn)
+	      : 0;
 	if (f)
 		fclose(f);
-	return n == 1 ? 0 : sc_err_set(err, SC_ER_INTERNAL_ERROR, "%s", text);
+	return n == 2 ? 0 : sc_err_set(err, SC_ER_INTERNAL_ERROR, "%s", text);
 }
 
 int world_open(struct world *w, const char *daemon, const char *data,
@@ -171,12 +204,14 @@ int world_open(struct world *w, const char *daemon, const char *data,
 	w->play.redo = open_dir(w, "donor/#innodb_redo");
 	w->play.spool = open_dir(w, "spool");
 	w->recipient = open_dir(w, "recipient");
+	w->later = open_dir(w, "later");
 	w->clones = open_dir(w, "clones");
 	close(open_dir(w, "boards"));
 	snprintf(boards, sizeof(boards), "%s/boards", w->base);
 	w->play.boards = boards;
 	w->play.target = -1;
 	snprintf(path, sizeof(path), "%s/donor", w->base);
+	move(w->play.datadir, "s/t3.ibd", w->later, "t3.ibd");
 	w->donor_files = list_files(path);
 	if (w->clones < 0 || w->play.redo < 0 || !w->donor_files)
 		return wrong(err, "cannot open the directories");
@@ -195,6 +230,7 @@ void world_close(struct world *w)
 	close(w->play.redo);
 	close(w->play.spool);
 	close(w->recipient);
+	close(w->later);
 	close(w->clones);
 	free(w->donor_files);
 	free(w->old_files);
@@ -203,6 +239,9 @@ void world_close(struct world *w)
 int world_begin(struct world *w, enum how how, struct sc_err *err)
 {
 	w->play.how = how;
+	/* With and without a pass after the first. */
+	w->play.ddl = how == IN_PLACE || how == LOCAL ? alter : NULL;
+	w->play.arg = w;
 	w->play.parent = w->clones;
 	w->play.target_name = TARGET;
 	w->play.target = w->recipient;
@@ -243,8 +282,8 @@ static void keep_first(void *arg, const char *text)
 		snprintf(first, 300, "%s", text);
 }
 
-/* The clone is complete and what its manifest says. */
-static int check_clone(int dir, struct sc_err *err)
+/* The clone is complete and what its manifest says, and has what DDL left. */
+static int check_clone(const struct world *w, int dir, struct sc_err *err)
 {
 	char first[300] = "";
 	struct sc_verify_params params = {
@@ -252,6 +291,9 @@ static int check_clone(int dir, struct sc_err *err)
 	};
 	struct sc_verify_report report = { 0 };
 
+	if (w->altered && (has(dir, "s/t1.ibd") || !has(dir, "s/t9.ibd") ||
+			   has(dir, "s/t2.ibd") || !has(dir, "s/t3.ibd")))
+		return wrong(err, "the clone has not the files DDL left");
 	if (sc_verify(&params, &report, err) < 0)
 		return sc_err_context(err, "the clone counts, but");
 	if (report.found || !report.before_start || !report.redo_checked ||
@@ -273,7 +315,7 @@ static int check_remains(struct world *w, bool *ret_new, struct sc_err *err)
 	*ret_new = has(target, SC_CLONE_DIR "/" SC_END_NAME) &&
 		   !has(target, SC_CLONE_DIR "/" SC_IN_PROGRESS);
 	if (*ret_new)
-		return check_clone(target, err);
+		return check_clone(w, target, err);
 	if (has(target, "ibdata1") &&
 	    !has(target, SC_CLONE_DIR "/" SC_IN_PROGRESS))
 		return wrong(err, "an incomplete clone without its mark");
@@ -288,7 +330,7 @@ static int check_new(struct world *w, const struct ending *end, bool *ret_new,
 
 	if (end->done) {
 		*ret_new = true;
-		rc = check_clone(w->play.target, err);
+		rc = check_clone(w, w->play.target, err);
 	} else if (end->lost) {
 		rc = check_remains(w, ret_new, err);
 	} else if (has(w->clones, TARGET) && !is_empty(w->play.target)) {
@@ -318,7 +360,7 @@ static int check_in_place(struct world *w, const struct ending *end,
 				   refused.msg);
 	}
 	snprintf(path, sizeof(path), "%s/recipient", w->base);
-	rc = *ret_new ? check_clone(w->recipient, err)
+	rc = *ret_new ? check_clone(w, w->recipient, err)
 		      : same_files(path, w->old_files, err);
 	if (rc < 0 || *ret_new)
 		rc |= make_old(w, rc < 0 ? &refused : err);
@@ -345,5 +387,6 @@ int world_check(struct world *w, const struct ending end[SIDES], bool *ret_new,
 	*ret_new = false;
 	rc = w->play.how == IN_PLACE ? check_in_place(w, writer, ret_new, err)
 				     : check_new(w, writer, ret_new, err);
+	undo_alter(w);
 	return rc < 0 ? -1 : check_donor(w, err);
 }

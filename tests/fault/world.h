@@ -15,6 +15,8 @@ struct world {
 	struct play play;  /* how, orders: to be set for each job */
 	char *donor_files; /* as they were, see world.c */
 	char *old_files;   /* of the recipient's data directory */
+	int later;	   /* files that DDL brings to the donor and takes */
+	bool altered;	   /* it has done so in this job */
 	int recipient;	   /* that directory */
 	int clones;	   /* where new clones are made */
 };
