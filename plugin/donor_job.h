@@ -61,6 +61,8 @@ struct sc_donor {
 	/* The job thread's: the backup lock, and what was found under it. */
 	bool lock_held;
 	uint64_t locked_ms, quiet_lsn;
+	uint64_t redo_mark_us;		   /* wall clock: redo logging was on */
+	unsigned long long alter_instance; /* statements so far, then */
 	uint32_t n_discarded, discarded[SC_MAX_DISCARDED];
 
 	pthread_mutex_t lock;
@@ -93,6 +95,12 @@ void sc_donor_reader_stop(struct sc_donor *d);
 /* donor_prepare.c: prechecks, and what DONOR_START carries. */
 int sc_donor_precheck(struct sc_donor *d, struct sc_sql *sql,
 		      struct sc_err *err);
+/* Redo logging, which is on now, ... */
+int sc_donor_redo_mark(struct sc_donor *d, struct sc_sql *sql,
+		       struct sc_err *err);
+/* ... was on all the time since. The backup lock is held. 0 or -1. */
+int sc_donor_redo_stayed_on(struct sc_donor *d, struct sc_sql *sql,
+			    struct sc_err *err);
 int sc_donor_send_start(struct sc_donor *d, struct sc_err *err);
 
 /*

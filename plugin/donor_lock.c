@@ -143,7 +143,8 @@ int sc_donor_quiet(struct sc_donor *d, struct sc_sql *sql, struct sc_err *err)
 				"clone begins while DDL runs that began more than clone_ddl_timeout=%u s ago: what is written meanwhile is copied twice",
 				timeout_s);
 	}
-	if (rc < 0 || find_discarded(d, sql, err) < 0)
+	if (rc < 0 || find_discarded(d, sql, err) < 0 ||
+	    sc_donor_redo_mark(d, sql, err) < 0)
 		return -1;
 	return rc > 0 ? flush_redo(sql, &d->quiet_lsn, err) : 0;
 }
@@ -185,6 +186,8 @@ int sc_donor_settle(struct sc_donor *d, struct sc_sql *sql, struct sc_err *err)
 		if (sc_donor_await(d, &d->heard.copied, -1, "copy", err) < 0)
 			return -1;
 		if (!d->lock_held && lock_patiently(d, sql, 0, err) < 0)
+			return -1;
+		if (sc_donor_redo_stayed_on(d, sql, err) < 0)
 			return -1;
 		if (ask_settled(d, sql, err) < 0)
 			return -1;

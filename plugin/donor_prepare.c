@@ -7,6 +7,7 @@
 #include "plugin/donor_job.h"
 
 #include "io/base/cleanup.h"
+#include "io/base/clock.h"
 #include "io/base/num.h"
 #include "plugin/raise.h"
 #include "plugin/config.h"
@@ -16,6 +17,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #define NAMES_SHOWN 3
@@ -38,6 +40,43 @@ static int check_redo_on(struct sc_sql *sql, struct sc_err *err)
 	return sc_err_set(
 		err, SC_ER_INNODB_REDO_DISABLED,
 		"Cannot perform operation as InnoDB redo logging is disabled. Please retry after enabling redo log with ALTER INSTANCE");
+}
+
+int sc_donor_redo_mark(struct sc_donor *d, struct sc_sql *sql,
+		       struct sc_err *err)
+{
+	d->redo_mark_us = sc_wall_us();
+	if (check_redo_on(sql, err) < 0)
+		return -1;
+	return sc_sql_status(sql, "Com_alter_instance", &d->alter_instance,
+			     err);
+}
+
+/* MY-013600, since 9.x MY-014088: InnoDB redo logging is disabled. */
+int sc_donor_redo_stayed_on(struct sc_donor *d, struct sc_sql *sql,
+			    struct sc_err *err)
+{
+	unsigned long long now, off;
+	CLEANUP_ROWS struct sc_rows rows = { 0 };
+	const char *value;
+
+	if (check_redo_on(sql, err) < 0 ||
+	    sc_sql_status(sql, "Com_alter_instance", &now, err) < 0)
+		return -1;
+	if (now == d->alter_instance)
+		return 0;
+	if (sc_sql_queryf(
+		    sql, &rows, err,
+		    "SELECT COUNT(*) + (@@GLOBAL.log_error_verbosity < 2) FROM performance_schema.error_log WHERE error_code IN ('MY-013600', 'MY-014088') AND UNIX_TIMESTAMP(logged) * 1000000 >= %llu",
+		    (unsigned long long)d->redo_mark_us) < 0)
+		return -1;
+	value = sc_rows_get(&rows, 0, 0);
+	off = value ? strtoull(value, NULL, 10) : 1;
+	if (!off)
+		return 0;
+	return sc_err_set(
+		err, SC_ER_INNODB_REDO_DISABLED,
+		"InnoDB redo logging was disabled during the clone, or may have been (ALTER INSTANCE, log_error_verbosity = 1): what was written meanwhile is in no redo; clone again");
 }
 
 /* "a, b, c and 4 more" from the first column. */
