@@ -42,14 +42,33 @@ static int check_redo_on(struct sc_sql *sql, struct sc_err *err)
 		"Cannot perform operation as InnoDB redo logging is disabled. Please retry after enabling redo log with ALTER INSTANCE");
 }
 
+/* ALTER INSTANCE statements so far. performance_schema.global_status has no
+ * counters of statements. */
+static int count_alter_instance(struct sc_sql *sql, unsigned long long *ret,
+				struct sc_err *err)
+{
+	CLEANUP_ROWS struct sc_rows rows = { 0 };
+	const char *value;
+
+	if (sc_sql_query(sql, &rows,
+			 "SHOW GLOBAL STATUS LIKE 'Com_alter_instance'",
+			 err) < 0)
+		return -1;
+	value = sc_rows_get(&rows, 0, 1);
+	if (!value)
+		return sc_err_set(err, SC_ER_INTERNAL_ERROR,
+				  "the server has no Com_alter_instance");
+	*ret = strtoull(value, NULL, 10);
+	return 0;
+}
+
 int sc_donor_redo_mark(struct sc_donor *d, struct sc_sql *sql,
 		       struct sc_err *err)
 {
 	d->redo_mark_us = sc_wall_us();
 	if (check_redo_on(sql, err) < 0)
 		return -1;
-	return sc_sql_status(sql, "Com_alter_instance", &d->alter_instance,
-			     err);
+	return count_alter_instance(sql, &d->alter_instance, err);
 }
 
 /* MY-013600, since 9.x MY-014088: InnoDB redo logging is disabled. */
@@ -61,7 +80,7 @@ int sc_donor_redo_stayed_on(struct sc_donor *d, struct sc_sql *sql,
 	const char *value;
 
 	if (check_redo_on(sql, err) < 0 ||
-	    sc_sql_status(sql, "Com_alter_instance", &now, err) < 0)
+	    count_alter_instance(sql, &now, err) < 0)
 		return -1;
 	if (now == d->alter_instance)
 		return 0;
