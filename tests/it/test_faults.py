@@ -27,7 +27,6 @@ NO_SPACE = 3873  # ER_CLONE_DISK_SPACE
 FAULTS = [
     ('instance', 'donor', FAILS, 1, READ, errno.EIO, None, 'cannot read '),
     ('instance', 'donor', FAILS, 9, READ, errno.EIO, None, 'cannot read '),
-    ('instance', 'donor', ENDS, 9, READ, 0, None, 'was truncated while it was copied'),
     ('instance', 'recipient', FAILS, 1, WRITE, errno.ENOSPC, NO_SPACE, 'No space left on device'),
     ('instance', 'recipient', FAILS, 9, WRITE, errno.ENOSPC, NO_SPACE, 'No space left on device'),
     ('instance', 'recipient', FAILS, 9, WRITE, errno.EIO, None, 'Input/output error'),
@@ -68,6 +67,16 @@ def test_a_request_that_fails(world, fault):
     assert code in (None, got), (got, message)
     nothing_left(world.box, target)
     unharmed(world.donor, pid)
+
+
+def test_a_file_that_ends_early(world):
+    """Files may be shorter than they were listed while DDL runs: it is copied again, and the clone is right."""
+    _, sql, target = statement(world, 'local')
+    with world.ordered('donor', SNAPCLONE_FAULTS=f'1 0 0 1 {ENDS} 9 {READ} 0'):
+        world.donor.sql(sql)
+    out = subprocess.run([SNAPCLONE, 'verify', target], capture_output=True, text=True, check=False)
+    assert out.returncode == 0, out.stdout + out.stderr
+    shutil.rmtree(target)
 
 
 @pytest.mark.parametrize('how', ['local', 'instance'])
