@@ -183,7 +183,7 @@ def test_names(servers):
 
 
 def test_uninstall_while_a_clone_runs(box):
-    """Refused, 1883, on the recipient; on the donor it is refused or waits for the backup lock. The clone goes on."""
+    """Refused, 1883, on the recipient; so it is on the donor, but for the moments when it waits for the backup lock. The clone goes on."""
     donor = start_donor(box, megabytes=30)
     recipient = start_recipient(box, donor)
     slow(recipient, 8)

@@ -204,7 +204,7 @@ def test_kill_and_uninstall_while_running(pair):
         slow(s, 1)
         with Background(s, local(target)) as clone:
             first = copying(s, s.conf['plugin'])
-            # `live` holds the backup lock while it copies, and UNINSTALL waits for it before it looks: 1205
+            # It waits for the backup lock before it looks, if that is just held: 1205
             uninstall = s.error('SET lock_wait_timeout = 1', 'UNINSTALL PLUGIN clone')[0]
             assert uninstall == 1883 or (uninstall == 1205 and s.conf['plugin'] == 'ours')
             codes = [s.error(local(target + '2'))[0]]

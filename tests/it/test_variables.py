@@ -86,10 +86,10 @@ def test_data_bandwidth(pair, how):
 
 
 def test_ddl_timeout_of_the_donor(pair):
-    """DDL that goes on holds the donor's backup lock longer than clone_ddl_timeout: 1205, nothing changed."""
+    """With clone_block_ddl=ON DDL that runs longer on the donor than clone_ddl_timeout: 1205, nothing changed."""
     box, donor, recipient = pair
     donor.sql('SET sql_log_bin = 0', 'CREATE SCHEMA IF NOT EXISTS ddl', 'CREATE TABLE IF NOT EXISTS ddl.t (i INT)')
-    recipient.sql('SET GLOBAL clone_ddl_timeout = 1')
+    recipient.sql('SET GLOBAL clone_ddl_timeout = 1', 'SET GLOBAL clone_block_ddl = ON')
     before = state(recipient)
     blocker = donor.connect()
     with blocker.cursor() as cur:
