@@ -85,7 +85,8 @@ void sc_status_free(struct sc_status *st);
 
 /* ---- status_file.c: the files, on a record the caller owns --------------- */
 
-/* Read #view_status, #view_progress beneath dirfd (a data directory). */
+/* Read #view_status, #view_progress beneath dirfd (a data directory), and
+ * remove what a write of them left that a crash of the host cut off. */
 void sc_status_read(int dirfd, struct sc_status *st);
 /* Write them; dirfd's #clone/ is made when `make`. A clone still in progress
  * is written as interrupted. Errors are ignored as stock does: the record is

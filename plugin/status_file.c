@@ -257,6 +257,8 @@ void sc_status_read(int dirfd, struct sc_status *st)
 		return;
 	read_with(dir, VIEW_STATUS, st, sc_status_parse_view);
 	read_with(dir, VIEW_PROGRESS, st, sc_status_parse_progress);
+	unlinkat(dir, VIEW_STATUS ".tmp", 0);
+	unlinkat(dir, VIEW_PROGRESS ".tmp", 0);
 	st->pid = 0;
 	snprintf(st->destination, sizeof(st->destination), "%s",
 		 SC_LOCAL_INSTANCE);

@@ -147,6 +147,29 @@ static void recovery_whose_end_was_lost(void **state)
 	}
 }
 
+static void reading_removes_half_written_files(void **state)
+{
+	char base[] = "/tmp/snapclone-unit-XXXXXX";
+	static const char *const names[] = { "#clone/#view_status.tmp",
+					     "#clone/#view_progress.tmp" };
+	struct sc_status st = { 0 };
+	int dir;
+
+	(void)state;
+	assert_non_null(mkdtemp(base));
+	dir = open(base, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	assert_return_code(dir, errno);
+	assert_return_code(mkdirat(dir, "#clone", 0700), errno);
+	for (size_t i = 0; i < SC_ARRAY_SIZE(names); i++)
+		close(openat(dir, names[i], O_WRONLY | O_CREAT, 0600));
+	sc_status_read(dir, &st);
+	/* Empty, or this fails. */
+	assert_return_code(unlinkat(dir, "#clone", AT_REMOVEDIR), errno);
+	close(dir);
+	assert_return_code(rmdir(base), errno);
+	free_status(&st);
+}
+
 #define END_HEAD "format=1\nend_lsn=5\nbinlog_file=\nbinlog_position=0\n"
 
 static void end_files(void **state)
@@ -191,6 +214,7 @@ int main(void)
 		cmocka_unit_test(recovery_completes_the_stages),
 		cmocka_unit_test(failed_recovery_is_failed),
 		cmocka_unit_test(recovery_whose_end_was_lost),
+		cmocka_unit_test(reading_removes_half_written_files),
 		cmocka_unit_test(end_files),
 	};
 
