@@ -9,6 +9,7 @@
 
 #include "daemon/dm_dev.h"
 #include "daemon/dm_lock.h"
+#include "daemon/dm_steps.h"
 #include "daemon/dm_sysfs.h"
 #include "io/base/cleanup.h"
 #include "io/base/log.h"
@@ -60,11 +61,8 @@ static int give_back(const struct sc_dm_info *origin,
 		     const struct sc_dm_info *real, struct sc_err *err)
 {
 	CLEANUP_DM_TABLE struct sc_dm_table first = { 0 };
-	static const char attr[] = "queue/read_ahead_kb";
 	CLEANUP_CLOSE int sys = sc_sys_open(err);
-	char ahead[32];
 	uint64_t us;
-	bool known;
 
 	if (sys < 0 || sc_dm_read(real->dev, false, &first, err) < 0)
 		return -1;
@@ -72,14 +70,11 @@ static int give_back(const struct sc_dm_info *origin,
 		return sc_err_set(err, SC_ER_INTERNAL_ERROR,
 				  "%s has no table to give back to %s",
 				  real->name, origin->name);
-	known = sc_sys_get(sys, origin->dev, attr, ahead, sizeof(ahead)) > 0;
 	if (sc_dm_load(origin->dev, &first, err) < 0)
 		return -1;
 	sc_step_done("dm reap", "load");
-	if (sc_dm_swap(origin->dev, &us, err) < 0)
+	if (sc_dm_swap_keeping(sys, origin, &us, err) < 0)
 		return -1;
-	if (known)
-		(void)sc_sys_set(sys, origin->dev, attr, ahead);
 	sc_info("%s has the table back that it had before an image was made; a write waited at most %" PRIu64
 		" us for it",
 		origin->name, us);

@@ -169,28 +169,36 @@ static int undo_load(struct sc_dm_image *im, struct sc_err *err)
 		       : 0;
 }
 
-/* A swap computes the device's read-ahead anew; what it was before is put
- * back. */
-static int swap_keeping(struct sc_dm_image *im, uint64_t *ret_us,
-			struct sc_err *err)
+int sc_dm_swap_keeping(int sys, const struct sc_dm_info *origin,
+		       uint64_t *ret_us, struct sc_err *err)
 {
 	static const char attr[] = "queue/read_ahead_kb";
 	char read_ahead[32];
-	bool known = sc_sys_get(im->sys, im->origin.dev, attr, read_ahead,
+	bool known = sc_sys_get(sys, origin->dev, attr, read_ahead,
 				sizeof(read_ahead)) > 0;
 
-	if (sc_dm_swap(im->origin.dev, ret_us, err) < 0)
+	if (sc_dm_swap(origin->dev, ret_us, err) < 0)
 		return -1;
-	if (known && sc_sys_set(im->sys, im->origin.dev, attr, read_ahead) < 0)
-		sc_warning("cannot set %s of %s back to %s", attr,
-			   im->origin.name, read_ahead);
+	if (known && sc_sys_set(sys, origin->dev, attr, read_ahead) < 0)
+		sc_warning("cannot set %s of %s back to %s", attr, origin->name,
+			   read_ahead);
 	return 0;
+}
+
+static int swap_origin(struct sc_dm_image *im, uint64_t *ret_us,
+		       struct sc_err *err)
+{
+	struct sc_dm_info info;
+
+	if (sc_dm_info(im->origin.dev, &info, err) < 0)
+		return -1;
+	return sc_dm_swap_keeping(im->sys, &info, ret_us, err);
 }
 
 static int swap(struct sc_dm_image *im, struct sc_err *err)
 {
 	im->made_us = sc_clock_us(CLOCK_MONOTONIC);
-	if (swap_keeping(im, &im->swap_us, err) < 0)
+	if (swap_origin(im, &im->swap_us, err) < 0)
 		return -1;
 	im->swapped = true;
 	return 0;
@@ -235,7 +243,7 @@ static int swap_back(struct sc_dm_image *im, struct sc_err *err)
 	if (sc_dm_load(im->origin.dev, &im->origin.table, err) < 0)
 		return -1;
 	sc_step_done("dm undo", "load");
-	if (swap_keeping(im, &im->undo_us, err) < 0) {
+	if (swap_origin(im, &im->undo_us, err) < 0) {
 		(void)sc_dm_clear(im->origin.dev, &ignored);
 		return -1;
 	}
