@@ -35,6 +35,11 @@ def table(name):
     return run('dmsetup', 'table', '--showkeys', name), run('dmsetup', 'table', '--inactive', name)
 
 
+def read_ahead():
+    """That of the origin, sectors; a swap must not change it."""
+    return int(run('blockdev', '--getra', '/dev/mapper/origin'))
+
+
 @pytest.fixture
 def volume(stack):
     """volume(layout, kind): a directory with the file f on a file system on the device `origin`."""
@@ -65,7 +70,9 @@ def test_image_keeps_what_was(volume, layout, kind):
     data = volume(layout, kind)
     write(f'{data}/gone', OLD[:5000])
     before = table('origin')
+    run('blockdev', '--setra', '3000', '/dev/mapper/origin')
     with Image(data, COW) as image:
+        assert read_ahead() == 3000
         write(f'{data}/f', NEW)
         os.unlink(f'{data}/gone')
         run('sync')
@@ -77,6 +84,7 @@ def test_image_keeps_what_was(volume, layout, kind):
         assert 'snapshot-origin' in table('origin')[0]
     assert image.undone.startswith('undone ')
     assert table('origin') == before
+    assert read_ahead() == 3000
     assert read(f'{data}/f') == NEW
     assert sectors('/dev/mapper/origin') == sum(int(line.split()[1]) for line in before[0].splitlines())
 
@@ -131,6 +139,7 @@ def test_reaping_is_killed(volume, step):
     """A reaper that dies leaves the rest to the next one."""
     data = volume()
     before = table('origin')
+    run('blockdev', '--setra', '3000', '/dev/mapper/origin')
     make_killed(data, 'make', 'mount', COW)
     done = subprocess.run([TOOL, 'reap'], check=False, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
                           env=dict(os.environ, SNAPCLONE_KILL_AFTER=f'dm reap:{step}'))
@@ -138,6 +147,7 @@ def test_reaping_is_killed(volume, step):
     works(data)
     reap()
     assert table('origin') == before
+    assert read_ahead() == 3000
 
 
 @pytest.mark.parametrize('store', ['directory', 'zram'])
