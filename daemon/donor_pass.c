@@ -24,9 +24,16 @@
 /* ---- which files are to be copied again -----------------------------------
  */
 
-static bool is_discarded(const struct donor *d, uint32_t space_id)
+/* The tablespace was discarded when the job began, or since then: its file is
+ * not the server's until IMPORT TABLESPACE has rewritten it, without redo and
+ * without a note. */
+static bool is_discarded(void *ctx, uint32_t space_id)
 {
+	struct donor *d = ctx;
 	uint32_t n = d->start.n_discarded;
+
+	if (sc_redo_notes_deleted(d->notes, space_id, d->start.quiet_lsn))
+		return true;
 
 	for (uint32_t i = 0; i < n && n <= SC_MAX_DISCARDED; i++) {
 		if (d->start.discarded[i] == space_id)
@@ -114,7 +121,9 @@ static int await_followed(struct donor *d, uint64_t lsn, struct sc_err *err)
 
 int donor_list_running(struct donor *d, struct sc_err *err)
 {
-	struct sc_filelist now = { .keys = &d->keys.source };
+	struct sc_filelist now = { .keys = &d->keys.source,
+				   .may_be_short = is_discarded,
+				   .ctx = d };
 
 	if (sc_filelist_scan(d->running, d->start.data_file_path,
 			     d->start.page_size, &d->known, &now, err) < 0) {

@@ -63,6 +63,11 @@ struct sc_filelist {
 	int64_t taken_ns;	    /* CLOCK_REALTIME when its scan began */
 	struct sc_key_source *keys; /* set before the scan, borrowed; NULL:
 				       encrypted files are refused */
+	/* Set before the scan: may a file of that tablespace have less than its
+	 * page 0 says? One that somebody copies there for IMPORT TABLESPACE
+	 * may. NULL: none but one that is being written. */
+	bool (*may_be_short)(void *ctx, uint32_t space_id);
+	void *ctx;
 };
 
 void sc_filelist_free(struct sc_filelist *list);
