@@ -27,9 +27,8 @@
 /* The tablespace was discarded when the job began, or since then: its file is
  * not the server's until IMPORT TABLESPACE has rewritten it, without redo and
  * without a note. */
-static bool is_discarded(void *ctx, uint32_t space_id)
+static bool is_discarded(struct donor *d, uint32_t space_id)
 {
-	struct donor *d = ctx;
 	uint32_t n = d->start.n_discarded;
 
 	if (sc_redo_notes_deleted(d->notes, space_id, d->start.quiet_lsn))
@@ -40,6 +39,19 @@ static bool is_discarded(void *ctx, uint32_t space_id)
 			return true;
 	}
 	return n > SC_MAX_DISCARDED; /* not listed: any */
+}
+
+/* A file that is shorter than it says is somebody's who copies it there, when
+ * the server did not have it at the beginning; else it was cut. */
+static bool may_be_short(void *ctx, uint32_t space_id)
+{
+	struct donor *d = ctx;
+
+	for (size_t i = 0; i < d->list.n; i++) {
+		if (d->list.files[i].spec.space_id == space_id)
+			return is_discarded(d, space_id);
+	}
+	return true;
 }
 
 static bool was_written(const struct sc_file *have, const struct sc_file *now)
@@ -122,7 +134,7 @@ static int await_followed(struct donor *d, uint64_t lsn, struct sc_err *err)
 int donor_list_running(struct donor *d, struct sc_err *err)
 {
 	struct sc_filelist now = { .keys = &d->keys.source,
-				   .may_be_short = is_discarded,
+				   .may_be_short = may_be_short,
 				   .ctx = d };
 
 	if (sc_filelist_scan(d->running, d->start.data_file_path,

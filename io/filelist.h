@@ -65,7 +65,8 @@ struct sc_filelist {
 				       encrypted files are refused */
 	/* Set before the scan: may a file of that tablespace have less than its
 	 * page 0 says? One that somebody copies there for IMPORT TABLESPACE
-	 * may. NULL: none but one that is being written. */
+	 * may. NULL: one that is being written, unless the image is atomic;
+	 * another scan of the running files must look at it again. */
 	bool (*may_be_short)(void *ctx, uint32_t space_id);
 	void *ctx;
 };

@@ -19,7 +19,8 @@
 #define KEY_WAIT_MS 10
 #define LENGTH_TRIES 20
 #define LENGTH_WAIT_MS 5
-#define BEING_WRITTEN_S 2
+/* Not longer than what another scan looks at again (filescan_known.c). */
+#define BEING_WRITTEN_S 1
 
 int scan_failed(struct scan *sc, int sys_errno, const char *path)
 {
@@ -112,10 +113,11 @@ static int check_length(struct scan *sc, int fd, const char *path,
 			return 0;
 		sc_sleep_ms(LENGTH_WAIT_MS);
 	}
-	if (!pages || (!sc->image->atomic && is_being_written(&st)))
+	if (!pages)
 		return 0;
-	if (sc->list->may_be_short &&
-	    sc->list->may_be_short(sc->list->ctx, spec->space_id))
+	if (sc->list->may_be_short
+		    ? sc->list->may_be_short(sc->list->ctx, spec->space_id)
+		    : !sc->image->atomic && is_being_written(&st))
 		return 0;
 	return sc_err_set(
 		sc->err, SC_ER_INTERNAL_ERROR,
