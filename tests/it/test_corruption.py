@@ -7,6 +7,7 @@ copied is found by tests/unit/test_pages*.c; what doublewrite files repair, in a
 import os
 import re
 import shutil
+import time
 
 import pytest
 
@@ -53,6 +54,11 @@ class File:
     def put(self, number, data):
         """Write a page's bytes."""
         damage.overwrite(self.path, number * self.size, data)
+
+    def cut(self, size):
+        """Make it shorter, some time ago: a file that was written a moment ago may be about to grow (IMPORT)."""
+        os.truncate(self.path, size)
+        os.utime(self.path, (time.time() - 3600,) * 2)
 
     def repair(self):
         """As it was."""
@@ -106,13 +112,13 @@ def first_page(file):
 
 def truncated(file):
     """The last page is missing."""
-    os.truncate(file.path, len(file.sound) - file.size)
+    file.cut(len(file.sound) - file.size)
     return rf'{file.name} is truncated: it has {len(file.sound) - file.size} bytes, .* {len(file.sound) // file.size} pages'
 
 
 def cut(file):
     """Half of the file is missing, and half a page."""
-    os.truncate(file.path, len(file.sound) // 2 + 1000)
+    file.cut(len(file.sound) // 2 + 1000)
     return rf'{file.name} is truncated: it has {len(file.sound) // 2 + 1000} bytes'
 
 
