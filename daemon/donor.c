@@ -119,8 +119,8 @@ static void donor_tick(struct sc_job *job)
 	sc_job_status(job, &now);
 	if (now.stage < SC_STAGE_FILE_COPY)
 		return;
-	sc_job_count(job, SC_STAGE_FILE_COPY, d->n_streams, d->list.bytes,
-		     bytes, d->start.local ? 0 : bytes);
+	sc_job_count(job, SC_STAGE_FILE_COPY, d->n_streams, d->planned, bytes,
+		     d->start.local ? 0 : bytes);
 	sc_job_count(job, SC_STAGE_REDO_COPY, 1, now.redo, now.redo,
 		     d->start.local ? 0 : now.redo);
 }

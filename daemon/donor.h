@@ -44,6 +44,8 @@ struct donor {
 	struct sc_sink *sink;
 	struct sc_copy copy;
 	atomic_uint n_streams; /* opened so far */
+	/* Bytes of all files, for other threads: a pass changes the list. */
+	atomic_uint_fast64_t planned;
 	struct sc_rate data_rate, network_rate;
 
 	pthread_t follower, sender;

@@ -62,6 +62,7 @@ static int change_list(struct donor *d, const struct sc_file_changes *changes,
 	    sc_file_changes_apply(changes, &d->list, err) < 0 ||
 	    grow_aside(d, n, err) < 0)
 		return -1;
+	d->planned = d->list.bytes;
 	d->copy.next_chunk = chunks;
 	d->added_from = n;
 	sc_debug("pass %u: %zu files dropped, %zu renamed, %zu added (%" PRIu64

@@ -90,6 +90,7 @@ static int step_list(struct donor *d, struct sc_err *err)
 	d->copy.same_files = !d->image->atomic;
 	d->copy.excused = donor_excused;
 	d->copy.ctx = d;
+	d->planned = d->list.bytes;
 	sc_job_count(&d->job, SC_STAGE_FILE_COPY, 0, d->list.bytes, 0, 0);
 	return 0;
 }
