@@ -42,7 +42,7 @@ LDFLAGS += -pthread $(if $(SAN),-fsanitize=$(SAN))
 
 PKGS    := devmapper jansson libcrypto liblz4 libssl libxxhash liburing libzstd zlib
 need     = $(if $(shell pkg-config --exists $(1) && echo y),,$(error $(1) is missing: run `make deps` (Debian package $(2))))
-ifeq ($(filter help clean deps uninstall demo bench check check-unit check-it check-dm check-dm-all check-san check-all fuzz fault lint,$(MAKECMDGOALS)),)
+ifeq ($(filter help clean deps uninstall demo bench check check-unit check-it check-dm check-dm-all check-san check-all fuzz fault storm lint,$(MAKECMDGOALS)),)
 $(call need,devmapper,libdevmapper-dev)
 $(call need,jansson,libjansson-dev)
 $(call need,liblz4,liblz4-dev)
@@ -234,9 +234,16 @@ fault: ## the whole fault campaign (tests/fault)
 	$(MAKE) --no-print-directory all hooks build/fault/campaign
 	tests/run fault --all
 
+storm: ## 50 clones in storms of DDL, with every provider but dm (an hour; as root)
+	scripts/deps --check || scripts/deps
+	$(MAKE) --no-print-directory all
+	set -e; for s in live=101-120 reflink=201-215 btrfs=301-315; do \
+		SNAPCLONE_STORM_PROVIDER=$${s%%=*} SNAPCLONE_STORM_SEEDS=$${s#*=} \
+		/usr/bin/python3 -m pytest -q tests/it/test_ddl_storm.py -k 'not can_fail'; done
+
 # Long runs, one after the other; each is a target that ends with status 0 when
 # all is well. Whoever adds a long run adds it here.
-CHECK_ALL := check check-san check-dm-all fuzz fault
+CHECK_ALL := check check-san check-dm-all fuzz fault storm
 
 check-all: ## everything, the long runs too (hours)
 	set -e; for t in $(CHECK_ALL); do echo "== make $$t"; $(MAKE) --no-print-directory $$t; done
@@ -276,6 +283,6 @@ help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST) | expand -t 24
 
 .PHONY: all units perf dm bench-dm hooks install uninstall FORCE deps check check-unit check-it check-dm check-dm-all check-san demo bench clean lint help
-.PHONY: fuzzers fuzz fault check-all
+.PHONY: fuzzers fuzz fault storm check-all
 .SECONDARY:
 -include $(shell [ -d build ] && find $(B)/obj $(B)/pic -name '*.d' 2>/dev/null)

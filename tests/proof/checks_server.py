@@ -142,15 +142,52 @@ def tables(server, where):
     return [f'`{s}`.`{t}`' for s, t in rows]
 
 
+def discarded(server):
+    """Tables without a tablespace, as `schema`.`name`; not of partitions."""
+    rows = server.sql("SELECT name FROM information_schema.innodb_tablespaces WHERE state='discarded'")
+    return ['`' + row[0].replace('/', '`.`') + '`' for row in rows]
+
+
 def check_table(case):
     """CHECK TABLE ... EXTENDED is OK for every table of every user schema and of mysql."""
-    found = []
+    found, gone = [], discarded(case.clone) if case.apart else []
     names = tables(case.clone, "table_schema NOT IN ('sys','information_schema','performance_schema')")
     for name in names:
+        if name in gone:
+            continue
         for table, _, kind, text in case.clone.sql(f'CHECK TABLE {name} EXTENDED'):
             if kind in ('error', 'Error', 'warning') or (kind == 'status' and text not in ('OK', 'Table is already up to date')):
                 found.append(f'{table}: {kind}: {text}')
     return found if names else ['no table to check']
+
+
+def index_columns(server):
+    """{(table, index): [columns]} of secondary indexes of user schemas; none for an index of words or places, or with
+    expressions."""
+    rows = server.sql('SELECT table_schema, table_name, index_name, column_name, index_type FROM '
+                      f"information_schema.statistics WHERE table_schema NOT IN {SYSTEM_SCHEMAS} AND "
+                      "index_name<>'PRIMARY' AND sub_part IS NULL ORDER BY 1, 2, 3, seq_in_index")
+    found, skip = {}, set()
+    for schema, name, index, column, kind in rows:
+        key = f'`{schema}`.`{name}`', index
+        found.setdefault(key, []).append(column)
+        if column is None or kind != 'BTREE':
+            skip.add(key)
+    return {key: columns for key, columns in found.items() if key not in skip}
+
+
+def indexes(case):
+    """Every secondary index has the values that the table has, as often."""
+    found, gone = [], discarded(case.clone) if case.apart else []
+    for (name, index), columns in index_columns(case.clone).items():
+        if name in gone:
+            continue
+        values = ', '.join(f"IFNULL(`{column}`, 'null')" for column in columns)
+        by_index, by_table = (case.clone.sql(f"SELECT COUNT(*), SUM(CRC32(CONCAT_WS(',', {values}))) FROM {name} "
+                                             f'FORCE INDEX ({which})')[0] for which in (f'`{index}`', 'PRIMARY'))
+        if by_index != by_table:
+            found.append(f'{name}: {index} has {by_index[0]} entries, the table {by_table[0]}, or other values')
+    return found
 
 
 def same_gtids(case):
@@ -200,7 +237,8 @@ def checksums(case):
     """After catching up, CHECKSUM TABLE of every InnoDB table equals the donor's."""
     if not case.has_gtids:
         raise NotApplicable('the donor writes no binary log: the clone cannot catch up')
-    where = f"engine='InnoDB' AND table_schema NOT IN {SYSTEM_SCHEMAS}"
+    where = f"engine='InnoDB' AND table_schema NOT IN {SYSTEM_SCHEMAS}" + ''.join(
+        f" AND table_schema<>'{schema}'" for schema in case.apart)
     donor, clone = tables(case.donor, where), tables(case.clone, where)
     found = [f'{t} is on one side only' for t in sorted(set(donor) ^ set(clone))]
     for name in sorted(set(donor) & set(clone)):
@@ -230,6 +268,6 @@ def ddl_possible(case):
     return [f'{code} {message}'] if code else []
 
 
-CHECKS = [log_clean, scanned_to, clone_status, gtids, acked_gtids, acked_commits, torn, check_table,
+CHECKS = [log_clean, scanned_to, clone_status, gtids, acked_gtids, acked_commits, torn, check_table, indexes,
           donor_gtids, ddl_possible]
 REPLICATION = [replicates, checksums]

@@ -35,18 +35,19 @@ class Case:
     """What the checks know about one clone."""
 
     def __init__(self, donor, datadir, record, box, plugin='ours', began_us=0, donor_before='', end=None,
-                 **options):
+                 apart=(), **options):
         """donor: a running sandbox server (or Sql). datadir: the clone, not started yet. record: the
         writers' directory. box: Sandbox to start it in; options: for that server. began_us: before CLONE was
         sent. donor_before: the donor's gtid_executed before any writer ran. end: the end mark, when the
-        clone runs already."""
+        clone runs already. apart: schemas whose changes are not in the binary log, with tables that may be
+        discarded."""
         self.donor, self.datadir, self.box, self.plugin = donor, datadir, box, plugin
         self.acks = read_record(record)
         self.end = end or read_end(datadir)
         self.end_lsn = int(self.end['end_lsn']) if self.end else None
         self.sealed_after_us = int(self.end['seal_begin_us']) if self.end else began_us
         self.donor_before = GtidSet.parse(donor_before)
-        self.replica_user = REPLICA_USER
+        self.replica_user, self.apart = REPLICA_USER, apart
         self.has_gtids = bool(donor.value('SELECT @@log_bin')) and donor.value('SELECT @@gtid_mode') == 'ON'
         self.options = options
         self.clone = self.executed = self.status = None
