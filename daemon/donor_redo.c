@@ -156,7 +156,10 @@ static void *follower_main(void *arg)
 
 	if (follow(d, &err) >= 0)
 		return NULL;
-	if (sc_redo_follow_is_lost(d->follow) && !d->end_lsn && !d->restarts) {
+	if (sc_redo_follow_is_lost(d->follow) && d->restarts)
+		sc_err_context(&err,
+			       "the clone was started again for that once");
+	else if (sc_redo_follow_is_lost(d->follow) && !d->end_lsn) {
 		lose_redo(d, &err);
 		return NULL;
 	}

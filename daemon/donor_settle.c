@@ -91,14 +91,11 @@ static int send_settled(struct donor *d, enum sc_settled settled,
 /* ---- redo was lost --------------------------------------------------------
  */
 
-/* Ask the plugin to hold redo files anew; LOCKED comes again. */
+/* Ask the plugin to hold redo files anew; LOCKED comes again. Once: then a loss
+ * ends the job (follower_main()). */
 static int begin_restart(struct donor *d, struct sc_err *err)
 {
-	if (d->restarts++) {
-		*err = d->lost;
-		return sc_err_context(
-			err, "the clone was started again for that once");
-	}
+	d->restarts++;
 	sc_warning(
 		"%s; the clone starts again from the beginning; HINT: raise innodb_redo_log_capacity",
 		d->lost.msg);

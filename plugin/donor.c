@@ -154,15 +154,16 @@ static int copy_and_seal(struct sc_donor *d, struct sc_sql *sql,
 	return sc_donor_await(d, &d->heard.done, -1, "finish", err);
 }
 
-/* With the session: consumer, lock, copy. */
+/* With the session: lock, consumer, copy. DDL may take its time until there is
+ * the lock: the consumer comes after it, as nobody reads the redo before. */
 static int run_steps(struct sc_donor *d, struct sc_sql *sql, struct sc_err *err)
 {
 	if (sc_donor_precheck(d, sql, err) < 0 ||
-	    sc_link_greet(&d->link, err) < 0 || sc_consumer_start(d, err) < 0)
+	    sc_link_greet(&d->link, err) < 0)
 		return -1;
 	/* Closing the session gives the lock back. */
 	if (sc_sql_query(sql, NULL, "FLUSH LOCAL BINARY LOGS", err) < 0 ||
-	    sc_donor_quiet(d, sql, err) < 0)
+	    sc_donor_quiet(d, sql, err) < 0 || sc_consumer_start(d, err) < 0)
 		return -1;
 	return copy_and_seal(d, sql, err);
 }

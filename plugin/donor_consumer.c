@@ -26,6 +26,8 @@
 struct lag {
 	uint64_t base_lsn; /* mysqld keeps redo from here until we advance */
 	uint64_t base_ms;  /* when we registered */
+	uint64_t base_lag; /* how far behind the checkpoint was then; 0 when the
+			      follower has read that */
 	uint64_t checked_ms;
 	uint64_t too_far_since; /* 0: it is not */
 };
@@ -70,9 +72,23 @@ static int measure(struct sc_sql *sql, uint64_t followed, uint64_t *ret_lag,
 }
 
 /*
- * Is it time to give up? A quarter of the capacity is far from the point
- * where mysqld stalls. A daemon that is silent gets half of that.
+ * How far behind is too far: a quarter of the capacity, or of what the server
+ * had left of it when we registered. That is far from the point where mysqld
+ * stalls. A daemon that is silent gets half of it.
  */
+static uint64_t limit(struct lag *lag, uint64_t behind, uint64_t capacity,
+		      bool silent)
+{
+	uint64_t part = silent ? 8 : 4;
+
+	if (!silent && behind <= capacity / 8)
+		lag->base_lag = 0;
+	if (lag->base_lag >= capacity)
+		return capacity;
+	return lag->base_lag + (capacity - lag->base_lag) / part;
+}
+
+/* Is it time to give up? */
 static bool too_far(struct sc_consumer *c, struct sc_sql *sql, struct lag *lag)
 {
 	uint64_t followed =
@@ -87,7 +103,7 @@ static bool too_far(struct sc_consumer *c, struct sc_sql *sql, struct lag *lag)
 	lag->checked_ms = now;
 	if (measure(sql, followed, &behind, &capacity, &ignored) < 0)
 		return false;
-	if (behind <= capacity / (silent ? 8 : 4)) {
+	if (behind <= limit(lag, behind, capacity, silent)) {
 		lag->too_far_since = 0;
 		return false;
 	}
@@ -113,10 +129,11 @@ static bool follow(struct sc_donor *d, struct sc_sql *sql, struct sc_err *err)
 	struct sc_consumer *c = &d->consumer;
 	struct lag lag = { .base_ms = sc_now_ms() };
 	unsigned long long base;
-	uint64_t given = 0;
+	uint64_t given = 0, capacity;
 
 	if (sc_sql_status(sql, "Innodb_redo_log_checkpoint_lsn", &base, err) <
-	    0)
+		    0 ||
+	    measure(sql, base, &lag.base_lag, &capacity, err) < 0)
 		return false;
 	lag.base_lsn = base;
 	while (!atomic_load(&c->stop)) {
