@@ -72,11 +72,11 @@ def binary_logs(server):
 
 
 def channels(server):
-    """{channel: (receiver, applier)} as ON, OFF, CONNECTING."""
+    """{channel: (receiver, applier)} as ON, OFF; a receiver that connects is one that runs."""
     rows = server.sql('SELECT c.channel_name, c.service_state, a.service_state FROM '
                       'performance_schema.replication_connection_status c JOIN '
                       'performance_schema.replication_applier_status a USING (channel_name)')
-    return {name: states for name, *states in rows}
+    return {name: [s.replace('CONNECTING', 'ON') for s in states] for name, *states in rows}
 
 
 def files(datadir):
