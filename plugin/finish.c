@@ -230,6 +230,7 @@ void sc_finish_start(void)
 	bool checked;
 	FILE *in = open_end(&checked);
 
+	sc_finish_half_written();
 	if (!in && !sc_finish_replace_needed())
 		return;
 	if (in) {

@@ -22,6 +22,14 @@ static bool present(const char *path)
 	return access(path, F_OK) == 0;
 }
 
+/* What a power cut left of a file that was being written; the file itself is
+ * as if it had not been begun. */
+void sc_finish_half_written(void)
+{
+	unlink(SC_SAVED_GTIDS ".tmp");
+	unlink(SC_RESET_PENDING ".tmp");
+}
+
 bool sc_finish_replace_needed(void)
 {
 	return present(SC_SAVED_GTIDS) || present(SC_RESET_PENDING) ||

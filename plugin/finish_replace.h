@@ -6,6 +6,9 @@
 
 #include "plugin/sql.h"
 
+/* Remove what a power cut left of files that were being written. */
+void sc_finish_half_written(void);
+
 /* True when a replacement left something behind, swapped in or not. */
 bool sc_finish_replace_needed(void);
 
