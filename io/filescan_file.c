@@ -20,7 +20,7 @@
 #define LENGTH_TRIES 20
 #define LENGTH_WAIT_MS 5
 /* Not longer than what another scan looks at again (filescan_known.c). */
-#define BEING_WRITTEN_S 1
+#define BEING_WRITTEN_US 1000000
 
 int scan_failed(struct scan *sc, int sys_errno, const char *path)
 {
@@ -86,8 +86,10 @@ static int find_key(struct scan *sc, int fd, const char *path,
  * TABLESPACE. */
 static bool is_being_written(const struct stat *st)
 {
-	return (int64_t)(sc_wall_us() / 1000000) - st->st_mtim.tv_sec <
-	       BEING_WRITTEN_S;
+	int64_t written_us =
+		st->st_mtim.tv_sec * 1000000 + st->st_mtim.tv_nsec / 1000;
+
+	return (int64_t)sc_wall_us() - written_us < BEING_WRITTEN_US;
 }
 
 /*

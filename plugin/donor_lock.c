@@ -21,7 +21,7 @@
 #define TRY_S 1
 #define BETWEEN_TRIES_MS 200
 #define SAY_EVERY_MS 60000
-#define SETTLE_MS 600000 /* daemon: list the files, copy what is small */
+#define SILENT_MS 60000 /* of a daemon under the lock: it is stopped */
 
 /* 1 held, 0 not within the time, -1 (killed, cancelled). */
 static int try_lock(struct sc_donor *d, struct sc_sql *sql, unsigned timeout_s,
@@ -149,6 +149,28 @@ int sc_donor_quiet(struct sc_donor *d, struct sc_sql *sql, struct sc_err *err)
 	return rc > 0 ? flush_redo(sql, &d->quiet_lsn, err) : 0;
 }
 
+/* Does the daemon say how far it has read the redo? */
+static bool is_heard(struct sc_donor *d)
+{
+	SC_LOCK_SCOPE(&d->lock);
+
+	return !d->heard.lost && !d->cancelled &&
+	       sc_now_ms() - atomic_load(&d->consumer.followed_ms) < SILENT_MS;
+}
+
+/* The daemon lists the files and copies what is small: that takes as long as it
+ * takes, but DDL does not wait for a daemon that does nothing. */
+static int await_settled(struct sc_donor *d, struct sc_err *err)
+{
+	while (sc_donor_await(d, &d->heard.settled, SILENT_MS,
+			      "look at the files", err) < 0) {
+		if (!is_heard(d))
+			return -1;
+		*err = (struct sc_err)SC_ERR_INIT;
+	}
+	return 0;
+}
+
 /* LOCKED, and what the daemon says to it. */
 static int ask_settled(struct sc_donor *d, struct sc_sql *sql,
 		       struct sc_err *err)
@@ -164,8 +186,7 @@ static int ask_settled(struct sc_donor *d, struct sc_sql *sql,
 	sc_enc_u64(&enc, lsn);
 	if (sc_link_send(&d->link, SC_CTL_LOCKED, &enc, NULL, 0, err) < 0)
 		return -1;
-	return sc_donor_await(d, &d->heard.settled, SETTLE_MS,
-			      "look at the files", err);
+	return await_settled(d, err);
 }
 
 /* The follower begins anew: so does what keeps the redo for it. */
