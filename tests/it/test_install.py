@@ -165,7 +165,7 @@ def test_unit(box):
     sample = os.path.join(root, 'share', 'snapclone', 'snapcloned.conf')
     with open(sample, encoding='utf-8') as f:
         options = [line[1:] for line in f if ' = ' in line and line[:2] != '# ']
-    assert len(options) == 5
+    assert len(options) == 6
     with open(sample, 'a', encoding='utf-8') as f:
         f.writelines(o for o in options if not o.startswith('allow_user'))
     daemon = os.path.join(root, 'libexec', 'snapclone', 'snapcloned')
