@@ -33,6 +33,8 @@ BUSY_S = 0.5  # of writing before and after the step
 class Server:
     """What the checks want of a case."""
 
+    apart = ()  # no schema whose tables are discarded
+
     def __init__(self, clone):
         self.clone = clone
 
