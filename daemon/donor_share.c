@@ -15,7 +15,6 @@
 #include <errno.h>
 #include <inttypes.h>
 #include <string.h>
-#include <unistd.h>
 
 bool donor_may_share(struct donor *d, const struct sc_image_request *request)
 {
@@ -37,28 +36,12 @@ bool donor_may_share(struct donor *d, const struct sc_image_request *request)
 	return true;
 }
 
-/* The running file, if it is the one that was listed. */
-static int open_listed(struct donor *d, const struct sc_file *file)
-{
-	int fd = d->running->open_file(d->running, file->path, false);
-	struct sc_file_id id;
-	int rc = fd < 0 ? fd : sc_file_id_of(fd, &id);
-
-	if (rc >= 0 && !sc_file_id_same(&id, &file->id))
-		rc = -ESTALE;
-	if (rc >= 0)
-		return fd;
-	if (fd >= 0)
-		close(fd);
-	return rc;
-}
-
 /* 0, 1 when it has to be copied (*why: errno), or -1. */
 static int share_file(struct donor *d, size_t i, bool locked, int *why,
 		      struct sc_err *err)
 {
 	struct sc_file *file = &d->list.files[i];
-	CLEANUP_CLOSE int src = open_listed(d, file);
+	CLEANUP_CLOSE int src = sc_file_open_listed(d->running, file, false);
 	int rc;
 
 	if (!locked && (src == -ENOENT || src == -ESTALE)) {

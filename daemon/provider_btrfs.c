@@ -34,14 +34,8 @@ struct image_btrfs {
 static int btrfs_open_file(struct sc_image *image, const char *path,
 			   bool direct)
 {
-	int fd = direct && !image->buffered
-			 ? sc_direct_or_buffered(sc_open_beneath(
-				   image->root, path, O_RDONLY | O_DIRECT, 0))
-			 : -EINVAL;
-
-	if (fd == -EINVAL)
-		fd = sc_open_beneath(image->root, path, O_RDONLY, 0);
-	return fd;
+	return sc_direct_open_beneath(image->root, path, O_RDONLY,
+				      direct && !image->buffered);
 }
 
 static void close_fd(int *fd)

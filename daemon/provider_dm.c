@@ -268,13 +268,7 @@ static int dm_open_file(struct sc_image *image, const char *path, bool direct)
 {
 	/* Also where the server uses the page cache: nobody else reads these
 	 * files, and the freeze has written all there was. */
-	int fd = direct ? sc_direct_or_buffered(sc_open_beneath(
-				  image->root, path, O_RDONLY | O_DIRECT, 0))
-			: -EINVAL;
-
-	if (fd == -EINVAL)
-		fd = sc_open_beneath(image->root, path, O_RDONLY, 0);
-	return fd;
+	return sc_direct_open_beneath(image->root, path, O_RDONLY, direct);
 }
 
 static int dm_check(struct sc_image *image, struct sc_err *err)

@@ -39,13 +39,8 @@ static int live_open_file(struct sc_image *image, const char *path, bool direct)
 	}
 	/* The server writes its data files with O_DIRECT by default: reading
 	 * them the same way leaves its host's page cache alone. */
-	fd = direct && !image->buffered
-		     ? sc_direct_or_buffered(sc_open_beneath(
-			       image->root, path, O_RDONLY | O_DIRECT, 0))
-		     : -EINVAL;
-	if (fd == -EINVAL)
-		fd = sc_open_beneath(image->root, path, O_RDONLY, 0);
-	return fd;
+	return sc_direct_open_beneath(image->root, path, O_RDONLY,
+				      direct && !image->buffered);
 }
 
 static void live_close(struct sc_image *image)

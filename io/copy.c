@@ -10,7 +10,6 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
-#include <unistd.h>
 
 /* Zeroes within a dense file are left out by extents of this many blocks, so
  * that the copy is not torn into smaller ones. */
@@ -34,20 +33,11 @@ static int open_for_read(void *arg, uint32_t index)
 {
 	const struct sc_copy *copy = arg;
 	const struct sc_file *file = &copy->list->files[index];
-	int fd = copy->image->open_file(copy->image, file->path,
-					file->kind == SC_FILE_PAGES);
-	struct sc_file_id id;
-	int rc;
+	struct sc_image *image = copy->image;
+	bool direct = file->kind == SC_FILE_PAGES;
+	int fd = copy->same_files ? sc_file_open_listed(image, file, direct)
+				  : image->open_file(image, file->path, direct);
 
-	if (fd >= 0 && copy->same_files) {
-		rc = sc_file_id_of(fd, &id);
-		if (rc == 0 && !sc_file_id_same(&id, &file->id))
-			rc = -ESTALE;
-		if (rc < 0) {
-			close(fd);
-			return rc;
-		}
-	}
 	/* No read-ahead: it would fill the page cache with what we would then
 	 * take for the server's. Our own reads are ahead already. */
 	if (fd >= 0)

@@ -2,6 +2,8 @@
 /* What O_DIRECT asks for on a file; see direct.h. */
 #include "io/direct.h"
 
+#include "io/base/fdio.h"
+
 #include "io/base/num.h"
 
 #include <errno.h>
@@ -90,4 +92,14 @@ int sc_direct_or_buffered(int fd)
 	if (fd >= 0 && sc_direct_query(fd, &direct) == 0 && !direct.usable)
 		(void)sc_direct_set(fd, false);
 	return fd;
+}
+
+int sc_direct_open_beneath(int dirfd, const char *path, int flags, bool direct)
+{
+	int fd = direct ? sc_direct_or_buffered(sc_open_beneath(
+				  dirfd, path, flags | O_DIRECT, 0))
+			: -EINVAL;
+
+	/* Not asked for, or not on this file system. */
+	return fd == -EINVAL ? sc_open_beneath(dirfd, path, flags, 0) : fd;
 }

@@ -34,6 +34,13 @@ int sc_direct_query(int fd, struct sc_direct *ret);
  * alignment than SC_DIRECT_MAX_ALIGN; a negative fd is passed on. */
 int sc_direct_or_buffered(int fd);
 
+/*
+ * Open a file beneath dirfd (sc_open_beneath()), with O_DIRECT when that is
+ * asked for and the file system can, else without. flags: O_RDONLY or O_WRONLY.
+ * A descriptor or -errno.
+ */
+int sc_direct_open_beneath(int dirfd, const char *path, int flags, bool direct);
+
 /* Switch O_DIRECT of an open file on or off, for it and its duplicates, with
  * none of its requests running. 0 or -errno; EINVAL: not on this file. */
 int sc_direct_set(int fd, bool on);

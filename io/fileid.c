@@ -5,22 +5,45 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
-static int64_t nanoseconds(const struct statx_timestamp *t)
+static int64_t ns_of(const struct statx_timestamp *t)
 {
-	return t->tv_sec * 1000000000 + t->tv_nsec;
+	return t->tv_sec * 1000000000ll + t->tv_nsec;
+}
+
+struct sc_file_id sc_file_id_from(const struct statx *st)
+{
+	return (struct sc_file_id){
+		.inode = st->stx_ino,
+		.birth_ns =
+			st->stx_mask & STATX_BTIME ? ns_of(&st->stx_btime) : 0,
+		.mtime_ns = ns_of(&st->stx_mtime),
+	};
 }
 
 int sc_file_id_of(int fd, struct sc_file_id *ret)
 {
-	struct statx stx;
+	struct statx st;
 
-	if (statx(fd, "", AT_EMPTY_PATH, STATX_INO | STATX_BTIME | STATX_MTIME,
-		  &stx) < 0)
+	if (statx(fd, "", AT_EMPTY_PATH, SC_FILE_ID_STATX, &st) < 0)
 		return -errno;
-	*ret = (struct sc_file_id){ .inode = stx.stx_ino,
-				    .mtime_ns = nanoseconds(&stx.stx_mtime) };
-	if (stx.stx_mask & STATX_BTIME)
-		ret->birth_ns = nanoseconds(&stx.stx_btime);
+	*ret = sc_file_id_from(&st);
 	return 0;
+}
+
+int sc_file_open_listed(struct sc_image *image, const struct sc_file *file,
+			bool direct)
+{
+	int fd = image->open_file(image, file->path, direct);
+	struct sc_file_id id;
+	int rc = fd < 0 ? fd : sc_file_id_of(fd, &id);
+
+	if (rc >= 0 && !sc_file_id_same(&id, &file->id))
+		rc = -ESTALE;
+	if (rc >= 0)
+		return fd;
+	if (fd >= 0)
+		close(fd);
+	return rc;
 }

@@ -109,6 +109,15 @@ int sc_filelist_scan(struct sc_image *image, const char *data_file_path,
 
 /* What an open file is; 0 or -errno. */
 int sc_file_id_of(int fd, struct sc_file_id *ret);
+/* The same of what statx(2) said, asked for at least these. */
+#define SC_FILE_ID_STATX (STATX_INO | STATX_BTIME | STATX_MTIME)
+struct statx;
+struct sc_file_id sc_file_id_from(const struct statx *st);
+
+/* Open a file that was listed, as image->open_file() does; -ESTALE: another one
+ * has its name now. */
+int sc_file_open_listed(struct sc_image *image, const struct sc_file *file,
+			bool direct);
 
 /* The same file, written since or not. */
 static inline bool sc_file_id_same(const struct sc_file_id *a,

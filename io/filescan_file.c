@@ -34,21 +34,6 @@ int scan_not_regular(struct scan *sc, const char *path)
 			  "%s is not a regular file", path);
 }
 
-static int64_t ns_of(const struct statx_timestamp *t)
-{
-	return t->tv_sec * 1000000000ll + t->tv_nsec;
-}
-
-struct sc_file_id scan_id_of(const struct statx *st)
-{
-	return (struct sc_file_id){
-		.inode = st->stx_ino,
-		.birth_ns =
-			st->stx_mask & STATX_BTIME ? ns_of(&st->stx_btime) : 0,
-		.mtime_ns = ns_of(&st->stx_mtime),
-	};
-}
-
 /*
  * The key of a tablespace, from page 0. The one of a tablespace made or
  * encrypted a moment ago may not be there yet: then the redo has it. Page 0 may
@@ -216,7 +201,7 @@ static int add_file(struct scan *sc, const struct candidate *c,
 		return -1;
 	/* Blocks of 512 bytes: statx(2). */
 	sc_filelist_set_stored(sc->list, c->st.stx_blocks * 512);
-	sc->list->files[sc->list->n - 1].id = scan_id_of(&c->st);
+	sc->list->files[sc->list->n - 1].id = sc_file_id_from(&c->st);
 	return 0;
 }
 

@@ -15,9 +15,7 @@
 #define SCAN_AHEAD 64
 
 /* What statx(2) is asked for. */
-#define SCAN_STATX                                                             \
-	(STATX_TYPE | STATX_SIZE | STATX_BLOCKS | STATX_INO | STATX_BTIME |    \
-	 STATX_MTIME)
+#define SCAN_STATX (STATX_TYPE | STATX_SIZE | STATX_BLOCKS | SC_FILE_ID_STATX)
 
 /* A file on its way into the list. */
 struct candidate {
@@ -59,8 +57,6 @@ void known_close(struct known *known);
  * made, or NULL. */
 const struct sc_file *known_find(const struct known *known, const char *path,
 				 const struct statx *st);
-
-struct sc_file_id scan_id_of(const struct statx *st);
 
 /* List a file later, in order, once the files before it are listed. st: what
  * was seen of it in its directory. 0 or -1. */

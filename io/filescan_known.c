@@ -60,7 +60,7 @@ void known_close(struct known *known)
 static bool is_same(const struct sc_file *file, const char *path,
 		    const struct statx *st)
 {
-	struct sc_file_id id = scan_id_of(st);
+	struct sc_file_id id = sc_file_id_from(st);
 
 	return file->id.inode == id.inode && file->id.birth_ns == id.birth_ns &&
 	       file->id.mtime_ns == id.mtime_ns && file->size == st->stx_size &&

@@ -81,14 +81,9 @@ static int open_for_write(void *arg, uint32_t index)
 	struct sc_staged *stage = arg;
 	const char *path = stage->list->files[index].path;
 	char name[STAGE_NAME_CAP];
-	int fd;
 
 	stage_name(stage, path, name);
-	fd = sc_direct_or_buffered(
-		sc_open_beneath(stage->target, name, O_WRONLY | O_DIRECT, 0));
-	if (fd == -EINVAL) /* not on this file system */
-		fd = sc_open_beneath(stage->target, name, O_WRONLY, 0);
-	return fd;
+	return sc_direct_open_beneath(stage->target, name, O_WRONLY, true);
 }
 
 static void note_stream(struct sc_staged *stage, unsigned stream,
