@@ -42,7 +42,7 @@ LDFLAGS += -pthread $(if $(SAN),-fsanitize=$(SAN))
 
 PKGS    := devmapper jansson libcrypto liblz4 libssl libxxhash liburing libzstd zlib
 need     = $(if $(shell pkg-config --exists $(1) && echo y),,$(error $(1) is missing: run `make deps` (Debian package $(2))))
-ifeq ($(filter help clean deps uninstall demo bench check check-unit check-it check-dm check-dm-all check-san check-all fuzz fault storm lint,$(MAKECMDGOALS)),)
+ifeq ($(filter help clean deps uninstall demo bench bench-dm bench-lock check check-unit check-it check-dm check-dm-all check-san check-all fuzz fault storm lint,$(MAKECMDGOALS)),)
 $(call need,devmapper,libdevmapper-dev)
 $(call need,jansson,libjansson-dev)
 $(call need,liblz4,liblz4-dev)
@@ -269,6 +269,11 @@ bench-dm: ## what images of devices cost, measured in a guest (minutes; as root)
 	$(MAKE) --no-print-directory all dm perf
 	scripts/vm-run --mem 3G --timeout 1200 --disk 2G --disk 2G --disk 2G --disk 2G -- tests/perf/bench_dm.py
 
+bench-lock: ## how long clones make DDL wait (minutes)
+	scripts/deps --check || scripts/deps
+	$(MAKE) --no-print-directory all
+	scripts/bench-lock
+
 clean: ## remove what was built (keeps the unpacked MySQL)
 	rm -rf build/obj build/pic build/unit build/perf build/dm build/hooks build/san-* build/*.a build/*.so \
 	       build/fuzz build/fuzzer build/fault build/fault-data* \
@@ -282,7 +287,7 @@ lint: ## formatting of C, shellcheck (needs clang-format and shellcheck)
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST) | expand -t 24
 
-.PHONY: all units perf dm bench-dm hooks install uninstall FORCE deps check check-unit check-it check-dm check-dm-all check-san demo bench clean lint help
+.PHONY: all units perf dm bench-dm bench-lock hooks install uninstall FORCE deps check check-unit check-it check-dm check-dm-all check-san demo bench clean lint help
 .PHONY: fuzzers fuzz fault storm check-all
 .SECONDARY:
 -include $(shell [ -d build ] && find $(B)/obj $(B)/pic -name '*.d' 2>/dev/null)

@@ -15,6 +15,7 @@ import atexit
 import itertools
 import json
 import os
+import re
 import shutil
 import signal
 import socket
@@ -245,8 +246,12 @@ class Server(Sql):
             return f.read().decode('utf-8', 'replace')
 
     def log_tail(self, lines=25):
-        """The last lines of the error log."""
-        return '\n'.join(self.log_text().splitlines()[-lines:]) if os.path.exists(self.errlog) else '(no log)'
+        """The last lines of the error log, and before them those that say what went wrong."""
+        if not os.path.exists(self.errlog):
+            return '(no log)'
+        all_lines = self.log_text().splitlines()
+        telling = [line for line in all_lines[:-lines] if re.search(r'\[ERROR\]|ssertion|got signal', line)]
+        return '\n'.join(telling[-lines:] + all_lines[-lines:])
 
 
 def shares_extents(path):

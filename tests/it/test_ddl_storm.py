@@ -2,11 +2,13 @@
 """DDL of every kind while a clone is made; each clone is proved.
 
 SNAPCLONE_STORM_SEEDS=a-b takes other seeds, SNAPCLONE_STORM_PROVIDER=live|reflink|btrfs another provider. The seed also
-says how it is cloned and how fast; a failure prints it and every statement.
+says how it is cloned and how fast; a failure prints it and every statement. SNAPCLONE_STORM_KEEP=directory keeps the
+servers of a failure there, and the clone as it was before its first start (`unstarted`).
 """
 import contextlib
 import os
 import random
+import shutil
 import time
 
 import pytest
@@ -22,6 +24,7 @@ from storm import APART, Storm, base_rows
 from test_inplace_kill import HOOKS, need_hooks
 
 PROVIDER = os.environ.get('SNAPCLONE_STORM_PROVIDER', 'live')
+KEEP = os.environ.get('SNAPCLONE_STORM_KEEP')
 FIRST, _, LAST = os.environ.get('SNAPCLONE_STORM_SEEDS', '1-2').partition('-')
 MOST = "SELECT data > 0.8 * estimate FROM performance_schema.clone_progress WHERE stage='FILE COPY'"
 FILE_SYSTEM = {'reflink': 'xfs', 'btrfs': 'btrfs'}
@@ -90,12 +93,19 @@ def test_storm(seed):
         world = World(box, seed)
         pid = world.donor.pid
         try:
-            results = prove(world.clone(how, mib, lasts))
+            case = world.clone(how, mib, lasts)
+            if KEEP:
+                shutil.rmtree(KEEP, ignore_errors=True)
+                shutil.copytree(world.target, KEEP + '/unstarted')
+            results = prove(case)
             print(table(results))
             assert failures(results) == []
         except BaseException:
             print(f'SNAPCLONE_STORM_SEEDS={seed}-{seed} SNAPCLONE_STORM_PROVIDER={PROVIDER}; begin, end, statement:')
             print(world.storm.log.text())
+            if KEEP:
+                shutil.copytree(box.base, KEEP, symlinks=True, dirs_exist_ok=True,
+                                ignore=shutil.ignore_patterns('*.sock*', '.plugin'))
             raise
         unharmed(world.donor, pid)
 
