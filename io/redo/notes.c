@@ -64,6 +64,8 @@ static uint64_t *counter(struct sc_redo_notes_count *count,
 		return &count->deleted;
 	case SC_NOTE_LOADED:
 		return &count->loaded;
+	case SC_NOTE_DECRYPTED:
+		return &count->decrypted;
 	default:
 		return &count->built;
 	}

@@ -26,6 +26,12 @@
  *      before it does: that ends within the row's id, which comes first.
  *      Source: Log_DDL::insert_free_tree_log() in log0ddl.cc,
  *      page_cur_insert_rec_write_log() in page0cur.cc.
+ *  MLOG_WRITE_STRING 30 of 111 zeroes to page 0
+ *      type, space id and page 0 compressed, u16 offset, u16 length, zeroes:
+ *      ALTER TABLESPACE ... ENCRYPTION='N' has ended. No page on disk is
+ *      encrypted then, and recovery forgets the key when it gets there: a
+ *      page that was copied before could not be read. Source:
+ *      decrypt_end() in fsp0fsp.cc, MLOG_WRITE_STRING in log0recv.cc.
  *
  * One thread writes; any may ask.
  */
@@ -67,7 +73,8 @@ size_t sc_redo_notes_weed(struct sc_redo_notes *notes, sc_redo_note_fn *is_real,
 /*
  * Pages of the tablespace may have been written without redo by DDL that was
  * noted above this LSN: it was created, renamed from a name that begins with
- * #sql (a table that was built under it), or an index was built in it.
+ * #sql (a table that was built under it), an index was built in it, or it was
+ * decrypted.
  * bytes: size of its file; notes of pages beyond are not of it.
  */
 bool sc_redo_notes_unlogged(struct sc_redo_notes *notes, uint32_t space_id,
@@ -80,7 +87,7 @@ bool sc_redo_notes_deleted(struct sc_redo_notes *notes, uint32_t space_id,
 
 /* For the log: how many of which there were. */
 struct sc_redo_notes_count {
-	uint64_t created, renamed, deleted, loaded, built;
+	uint64_t created, renamed, deleted, loaded, built, decrypted;
 };
 void sc_redo_notes_count(struct sc_redo_notes *notes,
 			 struct sc_redo_notes_count *ret);

@@ -3,6 +3,7 @@
 #include "io/redo/notes_look.h"
 
 #include "io/base/num.h"
+#include "io/keys.h"
 
 #include <string.h>
 
@@ -14,7 +15,7 @@ enum {
 };
 
 /* What a byte may begin. */
-enum first { NOTHING = 0, A_FILE, A_LOAD, A_ROW };
+enum first { NOTHING = 0, A_FILE, A_LOAD, A_ROW, A_STRING };
 
 const uint8_t sc_note_firsts[256] = {
 	[SC_REDO_FILE_CREATE] = A_FILE,
@@ -25,6 +26,8 @@ const uint8_t sc_note_firsts[256] = {
 	[SC_REDO_FILE_DELETE | SC_REDO_SINGLE] = A_FILE,
 	[SC_REDO_INDEX_LOAD | SC_REDO_SINGLE] = A_LOAD,
 	[1] = A_ROW,
+	[SC_REDO_WRITE_STRING] = A_STRING,
+	[SC_REDO_WRITE_STRING | SC_REDO_SINGLE] = A_STRING,
 };
 
 /* Reads a record that may go on behind what is there. */
@@ -221,6 +224,37 @@ static void look_at_row(struct cursor *c, struct sc_note_found *ret)
 	check_index(c, ret->page, row + 12);
 }
 
+static void expect_be16(struct cursor *c, uint16_t v)
+{
+	const uint8_t *p = take(c, 2);
+
+	if (p && sc_load_be16(p) != v)
+		c->verdict = SC_NOTE_NO;
+}
+
+/* Encryption information of zeroes, which is written nowhere else. */
+static void look_at_string(struct cursor *c, struct sc_note_found *ret)
+{
+	const uint8_t *p;
+	size_t n;
+
+	take(c, 1);
+	ret->kind = SC_NOTE_DECRYPTED;
+	ret->space_id = take_int(c);
+	p = take(c, 1);
+	if (p && *p)
+		c->verdict = SC_NOTE_NO;
+	take(c, 2); /* where on the page: depends on its size */
+	expect_be16(c, SC_KEY_INFO_SIZE);
+	if (c->verdict != SC_NOTE_YES)
+		return;
+	n = SC_MIN((size_t)SC_KEY_INFO_SIZE, (size_t)(c->end - c->p));
+	for (size_t i = 0; i < n; i++)
+		if (c->p[i])
+			c->verdict = SC_NOTE_NO;
+	take(c, SC_KEY_INFO_SIZE);
+}
+
 enum sc_note_verdict sc_note_look(const uint8_t *buf, size_t len, size_t at,
 				  struct sc_note_found *ret)
 {
@@ -241,6 +275,9 @@ enum sc_note_verdict sc_note_look(const uint8_t *buf, size_t len, size_t at,
 			return SC_NOTE_NO;
 		c.p -= 3;
 		look_at_row(&c, ret);
+		break;
+	case A_STRING:
+		look_at_string(&c, ret);
 		break;
 	case NOTHING:
 		return SC_NOTE_NO;

@@ -27,6 +27,7 @@ enum sc_note_kind {
 	SC_NOTE_DELETED,
 	SC_NOTE_LOADED,
 	SC_NOTE_BUILT,
+	SC_NOTE_DECRYPTED,
 };
 
 struct sc_note_found {

@@ -56,8 +56,9 @@ static void answer(struct sc_redo_notes *notes, uint32_t space, uint64_t above,
 
 	sc_redo_notes_count(notes, &c);
 	printf("created=%" PRIu64 " renamed=%" PRIu64 " deleted=%" PRIu64
-	       " loaded=%" PRIu64 " built=%" PRIu64 " unlogged=%d gone=%d\n",
-	       c.created, c.renamed, c.deleted, c.loaded, c.built,
+	       " loaded=%" PRIu64 " built=%" PRIu64 " decrypted=%" PRIu64
+	       " unlogged=%d gone=%d\n",
+	       c.created, c.renamed, c.deleted, c.loaded, c.built, c.decrypted,
 	       sc_redo_notes_unlogged(notes, space, above, bytes),
 	       sc_redo_notes_deleted(notes, space, 0));
 	fflush(stdout);

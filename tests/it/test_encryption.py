@@ -194,6 +194,34 @@ def test_just_encrypted(box):
     clone.stop()
 
 
+def test_decrypted_in_mid_copy(box):
+    """General tablespaces that are decrypted while they are copied, and encrypted again with another key.
+
+    The pages that were copied before are encrypted, and recovery forgets their key: it stops there, or never starts.
+    """
+    donor = start_donor(box, megabytes=4, keyring_file=True)
+    names = [f'g{n}' for n in range(4)]
+    for name in names:
+        donor.sql(f"CREATE TABLESPACE {name} ADD DATAFILE '{name}.ibd' ENCRYPTION='Y'",
+                  f"CREATE TABLE proof.{name} (i INT PRIMARY KEY, t TEXT) TABLESPACE {name} ENCRYPTION='Y'",
+                  f'INSERT INTO proof.{name} SELECT id, REPEAT(payload, 3) FROM proof.load0 LIMIT 1500')
+    target = box.path('clones') + '/c'
+    slow(donor, 16)
+    with Background(donor, local(target)) as clone:
+        copying(donor)
+        for name in names:
+            donor.sql(f"ALTER TABLESPACE {name} ENCRYPTION='N'")
+            time.sleep(0.3)
+        assert clone.running, 'the clone was too fast'
+        for name in names[::2]:
+            donor.sql(f"ALTER TABLESPACE {name} ENCRYPTION='Y'")
+        fast(donor)
+        assert clone.result() == (0, '')
+    clone = started(box, 'clone', target, donor.keyring)
+    assert checksums(clone) == checksums(donor)
+    assert {r[3] for r in clone.sql(*[f'CHECK TABLE proof.{name} EXTENDED' for name in names])} == {'OK'}
+
+
 # ---- what is refused, before data moves ---------------------------------------------------------------------
 
 

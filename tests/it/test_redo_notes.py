@@ -9,7 +9,7 @@ import pytest
 TREE = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 SOURCES = ['tests/it/redo_notes_main.c', 'io/crc32c.c', 'io/pages.c', 'io/page_legacy.c', 'io/page_open.c',
            'io/page_inflate.c', 'io/aes.c', 'io/base/err.c', 'io/base/fdio.c'] + sorted(glob.glob('io/redo/*.c', root_dir=TREE))
-COUNTS = ('created', 'renamed', 'deleted', 'loaded', 'built')
+COUNTS = ('created', 'renamed', 'deleted', 'loaded', 'built', 'decrypted')
 
 
 @pytest.fixture(scope='module')
@@ -86,7 +86,7 @@ def rows(n):
 
 def test_every_ddl_is_noted(box, tool):
     """Each kind of DDL, one after the other, on a server that does nothing else."""
-    server = box.server('donor', innodb_redo_log_capacity='256M').start()
+    server = box.server('donor', innodb_redo_log_capacity='256M', keyring_file=True).start()
     table = '(id INT PRIMARY KEY, a INT, s VARCHAR(100)) ENGINE=InnoDB'
     server.sql('CREATE DATABASE d', 'CREATE DATABASE e')
     with Notes(tool, server) as notes:
@@ -125,6 +125,8 @@ def test_every_ddl_is_noted(box, tool):
                       f'INSERT INTO d.g1 {rows(2000)}'], 'g', built=1)
         notes.expect('ALTER TABLE d.g1 ADD INDEX (a), LOCK=SHARED', 'g', built=1)
         notes.expect('ALTER TABLE d.g1 FORCE', 'g', loaded=1)
+        notes.expect("ALTER TABLESPACE g ENCRYPTION = 'Y'", 'g', unlogged=False)
+        notes.expect("ALTER TABLESPACE g ENCRYPTION = 'N'", 'g', decrypted=1)
         # The system tablespace has id 0.
         notes.expect(f'CREATE TABLE d.s1 {table} TABLESPACE innodb_system', 'innodb_system', built=1)
         notes.expect('ALTER TABLE d.s1 ADD INDEX (a), LOCK=SHARED', 'innodb_system', built=1)

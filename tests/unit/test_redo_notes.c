@@ -112,6 +112,20 @@ static struct record load_record(uint32_t space_id, uint32_t page, uint64_t id)
 	return r;
 }
 
+/* Encryption information of zeroes. */
+static struct record erase_record(uint32_t space_id, uint32_t page)
+{
+	static const uint8_t zeroes[111];
+	struct record r = { .bytes = { 30 }, .len = 1 };
+
+	put_int(&r, space_id);
+	put_int(&r, page);
+	put_be(&r, 10390, 2); /* where it is on pages of 16 KiB */
+	put_be(&r, sizeof(zeroes), 2);
+	put(&r, zeroes, sizeof(zeroes));
+	return r;
+}
+
 /* From the end of the row's id on. */
 static struct record row(uint32_t type, uint32_t space_id, uint32_t page,
 			 uint64_t index_id)
@@ -176,7 +190,8 @@ static uint64_t total(void)
 {
 	struct sc_redo_notes_count c = counts();
 
-	return c.created + c.renamed + c.deleted + c.loaded + c.built;
+	return c.created + c.renamed + c.deleted + c.loaded + c.built +
+	       c.decrypted;
 }
 
 /* Unlogged above any lower LSN than that, and of this tablespace only. */
@@ -253,6 +268,7 @@ static void every_place(void **state)
 				    "./d/t.ibd"),
 			load_record(spaces[i], 4, 160),
 			row(1, spaces[i], 300, 161),
+			erase_record(spaces[i], 0),
 		};
 
 		for (size_t k = 0; k < SC_ARRAY_SIZE(records); k++) {
@@ -296,6 +312,16 @@ static void kinds(void **state)
 	r = row(1, 9, 4, 70);
 	feed_at(&r, 100);
 	assert_int_equal(counts().built, 1);
+	r = erase_record(9, 0);
+	feed_at(&r, 100);
+	assert_int_equal(counts().decrypted, 1);
+	/* Another page, or not all zeroes: the key that a space has. */
+	r = erase_record(9, 1);
+	feed_at(&r, 100);
+	r = erase_record(9, 0);
+	r.bytes[r.len - 1] = 1;
+	feed_at(&r, 100);
+	assert_int_equal(total(), 0);
 }
 
 struct asked {
