@@ -25,7 +25,7 @@ def redo_lsn(server):
 
 def long_clone(box, donor, where, statement, target, noise):
     """A clone slowed down so that writers write for at least SECONDS meanwhile; returns redo bytes written."""
-    slow(where, 5 if OURS == 'ours' else 1)
+    slow(where, 8 if OURS == 'ours' else 1)
     if where is not donor:
         slow(donor, 0)
     pid, lsn = donor.pid, redo_lsn(donor)
