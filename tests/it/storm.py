@@ -326,8 +326,9 @@ class Apart:
         """The files come back to their place."""
         for end in ('cfg', 'ibd'):
             path = self.path(name, end)
-            shutil.copy(os.path.join(self.aside, f'{name}.{end}'), path)
-            give(path)
+            with open(path, 'wb'):  # the server's from the beginning: whoever lists it then can read it
+                give(path)
+            shutil.copyfile(os.path.join(self.aside, f'{name}.{end}'), path)
 
     def imported(self):
         """Discarded, and after a while imported."""

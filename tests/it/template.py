@@ -75,6 +75,9 @@ def give(path):
     """chown path (recursively) to the server's user."""
     user = server_user()
     if os.geteuid() == 0 and user.pw_uid != 0:
+        if not os.path.isdir(path):
+            os.chown(path, user.pw_uid, user.pw_gid)
+            return
         subprocess.run(['chown', '-R', f'{user.pw_uid}:{user.pw_gid}', path], check=True)
 
 
