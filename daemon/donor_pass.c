@@ -55,6 +55,23 @@ static bool may_be_short(void *ctx, uint32_t space_id)
 	return true;
 }
 
+/* A file that came since the clone began, and that the server's own user may
+ * not read: somebody copies it there for IMPORT TABLESPACE, and will give it to
+ * the server before that. A look under the lock finds it then. */
+static bool may_be_foreign(void *ctx, const char *path)
+{
+	struct donor *d = ctx;
+
+	for (size_t i = 0; i < d->list.n; i++) {
+		if (!d->list.files[i].gone &&
+		    !strcmp(d->list.files[i].path, path))
+			return false;
+	}
+	sc_info("%s cannot be read: not a file of the server's, and not cloned",
+		path);
+	return true;
+}
+
 static bool was_written(const struct sc_file *have, const struct sc_file *now)
 {
 	return have->id.mtime_ns != now->id.mtime_ns || have->size != now->size;
@@ -151,6 +168,7 @@ int donor_list_running(struct donor *d, struct sc_err *err)
 {
 	struct sc_filelist now = { .keys = &d->keys.source,
 				   .may_be_short = may_be_short,
+				   .may_be_foreign = may_be_foreign,
 				   .ctx = d };
 
 	if (sc_filelist_scan(d->running, d->start.data_file_path,

@@ -68,6 +68,9 @@ struct sc_filelist {
 	 * may. NULL: one that is being written, unless the image is atomic;
 	 * another scan of the running files must look at it again. */
 	bool (*may_be_short)(void *ctx, uint32_t space_id);
+	/* May a file be left out that we have no permission to read? NULL: none
+	 * may. */
+	bool (*may_be_foreign)(void *ctx, const char *path);
 	void *ctx;
 };
 

@@ -149,13 +149,19 @@ static void candidate_free(struct candidate *c)
 	*c = (struct candidate){ .fd = -1 };
 }
 
-/* 1; 0: it is not there any more, for DDL runs; -1. */
+static bool is_foreign(struct scan *sc, const char *path)
+{
+	return sc->list->may_be_foreign &&
+	       sc->list->may_be_foreign(sc->list->ctx, path);
+}
+
+/* 1; 0: it is not there any more, for DDL runs, or is not the server's; -1. */
 static int candidate_open(struct scan *sc, const char *path,
 			  enum sc_file_kind kind, struct candidate *c)
 {
 	*c = (struct candidate){ .kind = kind };
 	c->fd = sc->image->open_file(sc->image, path, false);
-	if (c->fd == -ENOENT)
+	if (c->fd == -ENOENT || (c->fd == -EACCES && is_foreign(sc, path)))
 		return 0;
 	if (c->fd < 0)
 		return scan_failed(sc, -c->fd, path);

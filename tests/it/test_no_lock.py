@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """What a donor may do while it is cloned: everything, until the seal; and what it may be without."""
+import os
 import re
 import shutil
 import time
@@ -109,6 +110,22 @@ def test_everything_goes_on(pair):
     clone.stop()
     donor.sql('RESET REPLICA ALL')
     unharmed(donor, donor.pid)
+
+
+def test_file_of_somebody_else(pair):
+    """A file that root copies into the data directory in mid-copy, not readable for the server: left out, and said."""
+    donor = pair[1]
+    path, mark = os.path.join(donor.datadir, 'proof', 'alien.ibd'), donor.log_mark()
+    assert os.stat(donor.datadir).st_uid != os.geteuid(), 'the server runs as another user than the test'
+    with SlowClone(pair) as slow_clone:
+        shutil.copyfile(os.path.join(donor.datadir, 'proof', 'load0.ibd'), path)
+        os.chmod(path, 0o600)
+    assert 'proof/alien.ibd cannot be read: not a file of the server' in donor.log_text(mark)
+    assert not os.path.exists(slow_clone.target + '/proof/alien.ibd')
+    os.unlink(path)
+    clone = slow_clone.started()
+    assert clone.sql('CHECKSUM TABLE proof.load0') == donor.sql('CHECKSUM TABLE proof.load0')
+    clone.stop()
 
 
 def test_uninstall(pair):
