@@ -38,7 +38,7 @@ def pair():
 
 
 class SlowClone:
-    """`with SlowClone(pair) as clone`: it is copying, for some 10 seconds; then it must succeed."""
+    """`with SlowClone(pair) as clone`: it is copying, for some 10 seconds (of 100 MB); then it must succeed."""
 
     def __init__(self, pair, **settings):
         self.box, self.donor, self.recipient = pair
@@ -53,7 +53,7 @@ class SlowClone:
 
     def __enter__(self):
         self.set(True)
-        slow(self.recipient, 6)
+        slow(self.recipient, 12)
         self.clone = Background(self.recipient, instance(self.donor, self.target)).__enter__()
         copying(self.recipient)
         return self
