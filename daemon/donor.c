@@ -31,6 +31,31 @@ static void send_last_words(struct donor *d)
 	(void)sc_frame_send_enc(conn, SC_FRAME_ERROR, &enc, &ignored);
 }
 
+/* Nobody reads the image after that. */
+static void end_streams(struct donor *d)
+{
+	struct sc_data_server *server;
+
+	/* An image that is given up now cancels what is still there. */
+	pthread_mutex_lock(&d->lock);
+	server = d->server;
+	d->server = NULL;
+	pthread_mutex_unlock(&d->lock);
+	sc_data_server_free(server);
+}
+
+/* What the donor pays for first. */
+static void undo_all(struct donor *d)
+{
+	send_last_words(d);
+	sc_job_undoing(&d->job, true);
+	end_streams(d);
+	donor_close_image(d);
+	sc_job_undoing(&d->job, false);
+	if (d->stage && !d->committed)
+		sc_stage_abort(d->stage);
+}
+
 static int donor_run(struct sc_job *job)
 {
 	struct donor *d = (struct donor *)job;
@@ -41,11 +66,8 @@ static int donor_run(struct sc_job *job)
 		sc_job_fail(job, &err);
 	donor_join_follower(d);
 	donor_join_sender(d);
-	if (rc < 0) {
-		send_last_words(d);
-		if (d->stage && !d->committed)
-			sc_stage_abort(d->stage);
-	}
+	if (rc < 0)
+		undo_all(d);
 	sc_job_end_stage(job, rc < 0 ? SC_STATE_FAILED : SC_STATE_COMPLETED);
 	return rc;
 }
@@ -128,17 +150,13 @@ static void donor_tick(struct sc_job *job)
 static void donor_free(struct sc_job *job)
 {
 	struct donor *d = (struct donor *)job;
-	struct sc_data_server *server;
 	struct sc_redo_spool *spool;
 
-	/* An image that is given up now cancels what is still there. */
+	end_streams(d);
 	pthread_mutex_lock(&d->lock);
-	server = d->server;
 	spool = d->spool;
-	d->server = NULL;
 	d->spool = NULL;
 	pthread_mutex_unlock(&d->lock);
-	sc_data_server_free(server);
 	free(d->sink);
 	sc_stage_free(d->stage);
 	sc_redo_spool_free(spool);
@@ -147,7 +165,6 @@ static void donor_free(struct sc_job *job)
 	sc_filelist_free(&d->known);
 	sc_redo_notes_free(d->notes);
 	free((void *)d->aside);
-	sc_dblwr_free(d->dblwr);
 	donor_close_image(d);
 	for (int i = 0; i < SC_DONOR_FDS_LOCAL; i++) {
 		if (d->fds[i] >= 0)

@@ -76,7 +76,7 @@ int donor_find_image_end(struct donor *d, struct sc_err *err);
 /* All streams have ended: the last check, and give the image back. What is
  * copied from here on comes from the running files. */
 int donor_drop_image(struct donor *d, struct sc_err *err);
-/* Whatever is left of it. */
+/* Whatever is left of it; nobody reads it any more. More than once is legal. */
 void donor_close_image(struct donor *d);
 
 /* donor_share.c: may a local clone's files share extents with the server's? */

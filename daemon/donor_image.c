@@ -132,6 +132,14 @@ int donor_find_image_end(struct donor *d, struct sc_err *err)
 	return 0;
 }
 
+/* It has a directory of the image open. */
+static void free_doublewrite(struct donor *d)
+{
+	d->copy.dblwr = NULL;
+	sc_dblwr_free(d->dblwr);
+	d->dblwr = NULL;
+}
+
 int donor_drop_image(struct donor *d, struct sc_err *err)
 {
 	struct sc_image *image = d->image;
@@ -139,9 +147,7 @@ int donor_drop_image(struct donor *d, struct sc_err *err)
 	if (image->check && image->check(image, err) < 0)
 		return -1;
 	d->copy.image = d->running;
-	d->copy.dblwr = NULL;
-	sc_dblwr_free(d->dblwr); /* it has a directory of the image open */
-	d->dblwr = NULL;
+	free_doublewrite(d);
 	if (!image->undo)
 		return 0;
 	if (image->undo(image, err) < 0)
@@ -158,8 +164,10 @@ int donor_drop_image(struct donor *d, struct sc_err *err)
 
 void donor_close_image(struct donor *d)
 {
+	free_doublewrite(d);
 	if (d->image)
 		d->image->close(d->image);
 	if (d->running)
 		d->running->close(d->running);
+	d->image = d->running = NULL;
 }

@@ -14,6 +14,11 @@
  * through within a second. */
 #define LAST_WORDS_MS 400
 
+/* How long the plugin hears nothing of a failure because the image is being
+ * given back. Less than the plugin waits for that (UNDO_MS in plugin/donor.c).
+ */
+#define UNDOING_MS 3000
+
 void sc_job_init(struct sc_job *job, const struct sc_job_ops *ops,
 		 struct sc_session *session, const uint8_t id[], uint8_t role,
 		 const char *peer)
@@ -72,6 +77,18 @@ bool sc_job_overdue(const struct sc_job *job)
 {
 	return job->stopping_since_ms &&
 	       sc_now_ms() - job->stopping_since_ms > LAST_WORDS_MS;
+}
+
+void sc_job_undoing(struct sc_job *job, bool begins)
+{
+	job->undoing_since_ms = begins ? sc_now_ms() : 0;
+}
+
+bool sc_job_undoes_long(const struct sc_job *job)
+{
+	uint64_t since = job->undoing_since_ms;
+
+	return since && sc_now_ms() - since > UNDOING_MS;
 }
 
 void sc_job_cancel(struct sc_job *job)

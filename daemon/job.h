@@ -44,6 +44,8 @@ struct sc_job {
 	pthread_t thread;
 	atomic_bool stopping; /* failed or cancelled */
 	atomic_uint_fast64_t stopping_since_ms;
+	atomic_uint_fast64_t undoing_since_ms; /* 0: it does not */
+	bool told;	      /* the session's: the plugin knows how it ended */
 	atomic_bool finished; /* run() returned */
 	bool failed;	      /* it returned -1; after that */
 
@@ -89,6 +91,12 @@ void sc_job_wake(struct sc_job *job);
 /* The job has been stopping for so long that its last words to the other side
  * can wait no more: cancel() now ends every connection. */
 bool sc_job_overdue(const struct sc_job *job);
+
+/* The job has failed, and begins or ends to give its image back. */
+void sc_job_undoing(struct sc_job *job, bool begins);
+/* That takes so long that the plugin is to hear of the failure before its end.
+ */
+bool sc_job_undoes_long(const struct sc_job *job);
 
 /* Begin a stage: the one before it is Completed. */
 void sc_job_stage(struct sc_job *job, enum sc_stage stage);

@@ -181,6 +181,34 @@ static int await_event(struct sc_session *s, bool hear)
 	return p[1].revents != 0;
 }
 
+/* The job has failed; told once. */
+static void tell_failure(struct sc_session *s, bool undone)
+{
+	struct sc_job *job = s->job;
+	struct sc_err err;
+
+	if (job->told)
+		return;
+	job->told = true;
+	pthread_mutex_lock(&job->lock);
+	err = job->err;
+	pthread_mutex_unlock(&job->lock);
+	if (!undone)
+		sc_err_context(
+			&err,
+			"the image is still being given back (`snapclone status`)");
+	sc_info("job failed: %s", err.msg);
+	send_error(s, &err);
+}
+
+/* A clone that failed has given back its image when it ends; but nobody waits
+ * for ever. */
+static void watch_undo(struct sc_session *s)
+{
+	if (!s->job->finished && sc_job_undoes_long(s->job))
+		tell_failure(s, false);
+}
+
 /* Join the job, say how it ended, forget it. */
 static int end_job(struct sc_session *s, struct sc_err *err)
 {
@@ -190,18 +218,17 @@ static int end_job(struct sc_session *s, struct sc_err *err)
 
 	while (!job->finished) {
 		job->ops->cancel(job);
+		watch_undo(s);
 		await_event(s, false);
 	}
 	pthread_join(job->thread, NULL);
 	(void)send_progress(s, &ignored);
 	registry_remove(s->registry, job);
 	/* By what it did, not by what came when it had done it (CANCEL). */
-	if (job->failed) {
-		sc_info("job failed: %s", job->err.msg);
-		send_error(s, &job->err);
-	} else {
+	if (job->failed)
+		tell_failure(s, true);
+	else
 		rc = sc_session_send(s, SC_CTL_DONE, &job->done, err);
-	}
 	s->job = NULL;
 	job->ops->free(job);
 	return rc;
@@ -296,6 +323,8 @@ static int turn(struct sc_session *s, struct sc_err *err)
 		rc = handle(s, &msg, err);
 	if (rc >= 0 && s->job && s->job->stopping)
 		s->job->ops->cancel(s->job);
+	if (rc >= 0 && s->job)
+		watch_undo(s);
 	if (rc >= 0 && s->job)
 		rc = s->job->finished ? end_job(s, err) : send_progress(s, err);
 	return rc;

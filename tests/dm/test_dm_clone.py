@@ -113,6 +113,16 @@ def test_what_ends_a_clone(clean, places, services):
     ended(clone, donor, pid, 'somebody else changed the table')
     assert table() == before
 
+    # Somebody is between load and resume: that is waited for, the client does not wait for all of it.
+    clone = begin_slowly(donor, clones + '/ended')
+    run('dmsetup', 'load', 'origin', text=table())
+    service.process.terminate()
+    ended(clone, donor, pid, 'the image is still being given back (`snapclone status`): snapcloned was told to end')
+    assert 'snapshot-origin' in table()
+    assert service.end() == 0
+    assert table() == before
+
+    service = services(box, COW)
     clone = begin_slowly(donor, clones + '/killed')
     service.process.send_signal(signal.SIGKILL)
     service.process.wait()
