@@ -179,30 +179,57 @@ struct opening {
 	const char *name, *uuid; /* of the layer */
 };
 
-/* A device over the lower one: where that does not begin at 0, and to encrypt.
- */
-static int make_layer(const struct sc_dm_cow_need *need, struct opening *o,
+static int make_crypt(const struct sc_dm_cow_need *need, struct opening *o,
 		      struct sc_err *err)
 {
 	CLEANUP_DM_TABLE struct sc_dm_table table = { 0 };
 	struct sc_dm_cow *cow = &o->cow;
-	uint64_t start = cow->kind->start / SC_DM_SECTOR;
-	uint64_t sectors = cow->bytes / SC_DM_SECTOR;
-	int rc;
 
-	cow->dev = cow->lower;
-	if (!start && !need->origin->encrypted)
-		return 0;
-	rc = need->origin->encrypted
-		     ? sc_dm_table_random_crypt(&table, &need->origin->table,
-						cow->lower, start, sectors, err)
-		     : sc_dm_table_one(&table, sectors, "linear", err,
-				       "%u:%u %" PRIu64, major(cow->lower),
-				       minor(cow->lower), start);
-	if (rc < 0 ||
+	if (sc_dm_table_random_crypt(&table, &need->origin->table, cow->lower,
+				     cow->kind->start / SC_DM_SECTOR,
+				     cow->bytes / SC_DM_SECTOR, err) < 0 ||
 	    sc_dm_create(o->name, o->uuid, &table, &cow->layer, err) < 0)
 		return -1;
-	cow->dev = cow->layer;
+	cow->encrypted = true;
+	return 0;
+}
+
+/* For a lower one that does not begin at 0. */
+static int make_linear(struct opening *o, struct sc_err *err)
+{
+	CLEANUP_DM_TABLE struct sc_dm_table table = { 0 };
+	struct sc_dm_cow *cow = &o->cow;
+
+	if (!cow->kind->start)
+		return 0;
+	if (sc_dm_table_one(&table, cow->bytes / SC_DM_SECTOR, "linear", err,
+			    "%u:%u %" PRIu64, major(cow->lower),
+			    minor(cow->lower),
+			    cow->kind->start / SC_DM_SECTOR) < 0)
+		return -1;
+	return sc_dm_create(o->name, o->uuid, &table, &cow->layer, err);
+}
+
+/* A device over the lower one. What the origin encrypts has to be encrypted;
+ * else a kernel without crypt does. */
+static int make_layer(const struct sc_dm_cow_need *need, struct opening *o,
+		      struct sc_err *err)
+{
+	struct sc_dm_cow *cow = &o->cow;
+	struct sc_err why = SC_ERR_INIT;
+
+	if (need->origin->encrypted) {
+		if (make_crypt(need, o, err) < 0)
+			return -1;
+	} else if (!cow->kind->on_disk || make_crypt(need, o, &why) < 0) {
+		if (sc_err_is_set(&why))
+			sc_warning(
+				"the copy-on-write area is not encrypted; writes that its disk loses may pass as empty pages: %s",
+				why.msg);
+		if (make_linear(o, err) < 0)
+			return -1;
+	}
+	cow->dev = cow->layer ? cow->layer : cow->lower;
 	return 0;
 }
 
@@ -255,7 +282,7 @@ int sc_dm_cow_open(int sys, const struct sc_dm_settings *settings,
 		" MiB in %s%s",
 		origin->name, origin->bytes / SC_MIB, ret->bytes / SC_MIB,
 		ret->text,
-		origin->encrypted ? ", encrypted with a key of its own" : "");
+		ret->encrypted ? ", encrypted with a key of its own" : "");
 	return 0;
 }
 

@@ -2,8 +2,10 @@
 /*
  * The copy-on-write area of an image: where the kernel puts what the donor
  * overwrites while the image lives. On a block device of its own, in a file,
- * or in compressed memory. What the origin encrypts is encrypted there too,
- * with a key that nobody keeps.
+ * or in compressed memory. On a disk it is encrypted with a key that nobody
+ * keeps: for origins that are, and because a write that the disk loses then
+ * reads as noise, which no page check takes for a page; in clear it would read
+ * as zeroes, an empty page, or as a page of an older image.
  */
 #ifndef SC_DAEMON_DM_COW_H
 #define SC_DAEMON_DM_COW_H
@@ -41,6 +43,7 @@ struct sc_dm_cow {
 	const struct sc_dm_cow_kind *kind; /* NULL: not open */
 	char text[320]; /* "the file system of /var/cow", for messages */
 	dev_t lower;	/* device of that kind */
+	bool encrypted; /* by the layer */
 	dev_t layer;	/* dm device over it, 0: there is none */
 	dev_t dev;	/* what the snapshot is given: one of the two */
 	uint64_t bytes; /* of dev that may be used */

@@ -18,6 +18,7 @@ struct sc_dm_cow_need {
 struct sc_dm_cow_kind {
 	const char *name;
 	uint64_t start; /* first byte that may be used; not 0: by a layer */
+	bool on_disk;	/* which may lose writes */
 	bool takes_all; /* without a configured size, all that is of use */
 	/* How many bytes can it give? 0 or -1 with the reason. Changes
 	 * nothing. */

@@ -170,6 +170,7 @@ static int loop_close(struct sc_dm_cow *cow, struct sc_err *err)
 
 const struct sc_dm_cow_kind sc_dm_cow_loop = {
 	.name = "a file in",
+	.on_disk = true,
 	.probe = loop_probe,
 	.open = loop_open,
 	.close = loop_close,

@@ -132,6 +132,7 @@ static int raw_close(struct sc_dm_cow *cow, struct sc_err *err)
 const struct sc_dm_cow_kind sc_dm_cow_raw = {
 	.name = "device",
 	.start = HEAD,
+	.on_disk = true,
 	.takes_all = true,
 	.probe = raw_probe,
 	.open = raw_open,

@@ -272,7 +272,7 @@ static int repair_page(struct chunk *c, uint32_t at, struct sc_err *err)
 	return sc_err_set(
 		err, SC_ER_INTERNAL_ERROR,
 		"page %u of %s is corrupted (checksum mismatch, byte %" PRIu64
-		"), and the doublewrite files %s; HINT: check the donor with innochecksum and CHECK TABLE; nothing was cloned",
+		"), and the doublewrite files %s; HINT: check the donor with innochecksum and CHECK TABLE, and should they find nothing, the disk that the image is on (dm_cow); nothing was cloned",
 		no, c->file->path, c->off + at, sc_dblwr_result_text(result));
 }
 

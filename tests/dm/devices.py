@@ -46,6 +46,13 @@ def linear(*devices):
     return '\n'.join(lines)
 
 
+def lose_writes(name, device):
+    """A linear device takes writes from now on and drops them."""
+    run('dmsetup', 'load', name, text=f'0 {sectors(device)} flakey {device} 0 0 3600 1 drop_writes')
+    run('dmsetup', 'suspend', name)
+    run('dmsetup', 'resume', name)
+
+
 def striped(*devices):
     """Table: stripes over those devices, of the same size."""
     each = min(map(sectors, devices)) // STRIPE_SECTORS * STRIPE_SECTORS
