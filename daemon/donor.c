@@ -166,7 +166,7 @@ static void donor_free(struct sc_job *job)
 	sc_redo_notes_free(d->notes);
 	free((void *)d->aside);
 	donor_close_image(d);
-	for (int i = 0; i < SC_DONOR_FDS_LOCAL; i++) {
+	for (int i = 0; i < SC_DONOR_FDS_MAX; i++) {
 		if (d->fds[i] >= 0)
 			close(d->fds[i]);
 	}
@@ -189,13 +189,47 @@ static const struct sc_job_ops donor_ops = {
 	.free = donor_free,
 };
 
+/* The descriptors of a job that is not local have no target among them. */
+static int take_fds(struct donor *d, struct sc_ctl_msg *msg, struct sc_err *err)
+{
+	int first = d->start.local ? SC_DONOR_FDS_LOCAL : SC_DONOR_FDS_REMOTE;
+	int want = first + d->start.roots.n - 1;
+
+	memset(d->fds, -1, sizeof(d->fds));
+	if (msg->nfds != want)
+		return sc_err_set(err, SC_ER_CLONE_PROTOCOL,
+				  "DONOR_START with %d descriptors, not %d",
+				  msg->nfds, want);
+	for (int i = 0; i < want; i++) {
+		d->fds[i < first ? i : i - first + SC_DONOR_FDS_LOCAL] =
+			msg->fds[i];
+		msg->fds[i] = -1;
+	}
+	return 0;
+}
+
+/* The directories of tablespaces, by those descriptors. */
+static int set_roots(struct donor *d, struct sc_err *err)
+{
+	const struct sc_ctl_roots *m = &d->start.roots;
+
+	d->roots.n = m->n;
+	d->roots.undo = m->undo;
+	d->roots.fd[0] = d->fds[SC_DONOR_FD_DATADIR];
+	for (unsigned i = 1; i < m->n; i++) {
+		d->roots.fd[i] = d->fds[SC_DONOR_FDS_LOCAL + i - 1];
+		memcpy(d->roots.path[i], m->path[i], sizeof(m->path[i]));
+	}
+	return sc_roots_set_system(&d->roots, d->start.data_file_path,
+				   m->system, m->n_system, err);
+}
+
 struct sc_job *sc_donor_new(struct sc_session *session, struct sc_ctl_msg *msg,
 			    const struct sc_config *config, struct sc_err *err)
 {
 	struct donor *d = calloc(1, sizeof(*d));
 	struct sc_dec dec = sc_ctl_body(msg);
 	pthread_condattr_t attr;
-	int want;
 
 	if (!d) {
 		sc_err_set(err, SC_ER_INTERNAL_ERROR, "out of memory");
@@ -212,19 +246,14 @@ struct sc_job *sc_donor_new(struct sc_session *session, struct sc_ctl_msg *msg,
 		sc_err_set(err, SC_ER_INTERNAL_ERROR, "out of memory");
 		return NULL;
 	}
-	want = d->start.local ? SC_DONOR_FDS_LOCAL : SC_DONOR_FDS_REMOTE;
-	if (msg->nfds != want) {
+	if (take_fds(d, msg, err) < 0 || set_roots(d, err) < 0) {
+		for (int i = 0; i < SC_DONOR_FDS_MAX; i++) {
+			if (d->fds[i] >= 0)
+				close(d->fds[i]);
+		}
 		sc_keys_destroy(&d->keys);
 		free(d);
-		sc_err_set(err, SC_ER_CLONE_PROTOCOL,
-			   "DONOR_START with %d descriptors, not %d", msg->nfds,
-			   want);
 		return NULL;
-	}
-	for (int i = 0; i < SC_DONOR_FDS_LOCAL; i++) {
-		d->fds[i] = i < want ? msg->fds[i] : -1;
-		if (i < want)
-			msg->fds[i] = -1;
 	}
 	d->config = config;
 	pthread_mutex_init(&d->lock, NULL);

@@ -18,7 +18,8 @@ struct donor {
 	struct sc_job job;
 	struct sc_ctl_donor_start start;
 	const struct sc_config *config;
-	int fds[SC_DONOR_FDS_LOCAL]; /* by SC_DONOR_FD_*, -1 = none */
+	int fds[SC_DONOR_FDS_MAX]; /* by SC_DONOR_FD_*, -1 = none */
+	struct sc_roots roots;	   /* directories of tablespaces */
 
 	struct sc_image *image;
 	struct sc_image *running;  /* the files as they are now; may be image */

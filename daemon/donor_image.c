@@ -87,6 +87,7 @@ int donor_open_image(struct donor *d, struct sc_err *err)
 		.config = d->config,
 		.datadir = d->fds[SC_DONOR_FD_DATADIR],
 		.redo = d->fds[SC_DONOR_FD_REDO],
+		.roots = &d->roots,
 		.doublewrite_dir = d->start.doublewrite_dir,
 		.buffered = d->start.buffered,
 		.give_up = give_up,

@@ -16,6 +16,8 @@ struct sc_image_request {
 	const struct sc_config *config;
 	int datadir; /* of the running server */
 	int redo;    /* its #innodb_redo */
+	/* All its directories of tablespaces, the data directory first. */
+	const struct sc_roots *roots;
 	/* innodb_doublewrite_dir: relative to the data directory when it lies
 	 * below it ("" = that itself), else absolute. */
 	const char *doublewrite_dir;
@@ -40,6 +42,9 @@ struct sc_image_request {
 
 struct sc_provider {
 	const char *name; /* lower case */
+	/* It makes no image of a server with several directories of
+	 * tablespaces. */
+	bool one_directory;
 	/*
 	 * Can it make an image of that? why: SC_WHY_SIZE bytes, the reason for
 	 * either answer, as the end of a sentence ("the data directory is not
@@ -76,6 +81,10 @@ extern const struct sc_provider sc_provider_reflink;
 /* The providers by rank, best first, NULL at the end. The last one can always.
  */
 extern const struct sc_provider *const sc_providers[];
+
+/* provider->probe(), and what is true of all of them. */
+bool sc_provider_can(const struct sc_provider *provider,
+		     const struct sc_image_request *request, char *why);
 
 /*
  * Make an image with the provider that fits: the best whose probe says yes and

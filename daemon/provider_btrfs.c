@@ -276,6 +276,7 @@ static int btrfs_reap(const struct sc_config *config, struct sc_err *err)
 }
 
 const struct sc_provider sc_provider_btrfs = { .name = "btrfs",
+					       .one_directory = true,
 					       .probe = btrfs_probe,
 					       .open = btrfs_open,
 					       .reap = btrfs_reap };

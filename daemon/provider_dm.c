@@ -397,6 +397,8 @@ static int dm_reap(const struct sc_config *config, struct sc_err *err)
 		       : 0;
 }
 
-const struct sc_provider sc_provider_dm = {
-	.name = "dm", .probe = dm_probe, .open = dm_open, .reap = dm_reap
-};
+const struct sc_provider sc_provider_dm = { .name = "dm",
+					    .one_directory = true,
+					    .probe = dm_probe,
+					    .open = dm_open,
+					    .reap = dm_reap };

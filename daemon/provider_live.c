@@ -39,8 +39,9 @@ static int live_open_file(struct sc_image *image, const char *path, bool direct)
 	}
 	/* The server writes its data files with O_DIRECT by default: reading
 	 * them the same way leaves its host's page cache alone. */
-	return sc_direct_open_beneath(image->root, path, O_RDONLY,
-				      direct && !image->buffered);
+	return sc_direct_open_beneath(
+		sc_roots_at(image->roots, image->root, path), path, O_RDONLY,
+		direct && !image->buffered);
 }
 
 static void live_close(struct sc_image *image)
@@ -72,6 +73,7 @@ static int live_open(const struct sc_image_request *request,
 					.provider = "live",
 					.live = true,
 					.root = request->datadir,
+					.roots = request->roots,
 					.redo = -1,
 					.buffered = request->buffered };
 	live->kept = sc_open_beneath(request->datadir, KEPT_FILE, O_RDONLY, 0);

@@ -84,9 +84,10 @@ static int raise_limit(void)
 
 /* A copy of a running file; a descriptor or -errno. It gets the time of the
  * last write that it surely has, by which a later one is seen. */
-static int make_copy(struct image_reflink *image, int src)
+static int make_copy(struct image_reflink *image, const char *path, int src)
 {
-	int rc, copy = sc_reflink_tmpfile(image->base.root);
+	int dir = sc_roots_at(image->base.roots, image->base.root, path);
+	int rc, copy = sc_reflink_tmpfile(dir);
 	struct stat st;
 
 	if (copy < 0)
@@ -127,7 +128,7 @@ static int add_entry(struct image_reflink *image, const char *path,
 	if (!e)
 		return -ENOMEM;
 	e->path = strdup(path);
-	e->copy = make_copy(image, src);
+	e->copy = make_copy(image, path, src);
 	if (e->copy >= 0) {
 		image->copies++;
 	} else if (image->only) {
@@ -252,6 +253,7 @@ static int reflink_open(const struct sc_image_request *request,
 					 .close = reflink_close,
 					 .provider = "reflink",
 					 .root = request->datadir,
+					 .roots = request->roots,
 					 .redo = -1,
 					 .buffered = request->buffered };
 	pthread_mutex_init(&image->lock, NULL);

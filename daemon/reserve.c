@@ -22,7 +22,9 @@
 
 struct sc_reserve {
 	int datadir;
-	uint64_t bytes; /* that stay free */
+	const struct sc_roots *roots; /* as struct sc_image_request */
+	uint64_t bytes;	 /* that stay free for the data directory */
+	uint64_t option; /* image_reserve, for the other directories */
 	void (*give_up)(void *ctx, const struct sc_err *why);
 	void *ctx;
 	pthread_t thread;
@@ -67,31 +69,48 @@ uint64_t sc_reserve_bytes(const struct sc_image_request *request)
 	return redo_bytes(request->redo) + total / SHARE;
 }
 
-static bool room_for(int datadir, uint64_t reserve, char *why)
+/* reserve 0: a hundredth of the file system. */
+static bool room_for(int dir, const char *name, uint64_t reserve, char *why)
 {
-	uint64_t avail = 0, total;
-	int rc = space(datadir, &avail, &total);
+	uint64_t avail = 0, total = 0;
+	int rc = space(dir, &avail, &total);
 
+	if (!reserve)
+		reserve = total / SHARE;
 	if (rc < 0)
-		snprintf(
-			why, SC_WHY_SIZE,
-			"the free space of the data directory is not known: %s",
-			strerrordesc_np(-rc));
+		snprintf(why, SC_WHY_SIZE,
+			 "the free space of %.100s is not known: %s", name,
+			 strerrordesc_np(-rc));
 	else if (avail < reserve)
 		snprintf(
 			why, SC_WHY_SIZE,
 			"%" PRIu64
-			" MiB are free for the data directory, less than the reserve of %" PRIu64
+			" MiB are free for %.100s, less than the reserve of %" PRIu64
 			" MiB (option image_reserve)",
-			avail / SC_MIB, reserve / SC_MIB);
+			avail / SC_MIB, name, reserve / SC_MIB);
 	else
 		return true;
 	return false;
 }
 
+/* For the data directory and the other directories of tablespaces. */
+static bool has_room(int datadir, uint64_t bytes, const struct sc_roots *roots,
+		     uint64_t option, char *why)
+{
+	if (!room_for(datadir, "the data directory", bytes, why))
+		return false;
+	for (unsigned i = 1; roots && i < roots->n; i++) {
+		if (!room_for(roots->fd[i], roots->path[i], option, why))
+			return false;
+	}
+	return true;
+}
+
 bool sc_reserve_has_room(const struct sc_image_request *request, char *why)
 {
-	return room_for(request->datadir, sc_reserve_bytes(request), why);
+	return has_room(request->datadir, sc_reserve_bytes(request),
+			request->roots, request->config->image_reserve * SC_MIB,
+			why);
 }
 
 static void give_up(struct sc_reserve *r, const char *why)
@@ -113,7 +132,7 @@ static void *watch(void *arg)
 		struct timespec until = sc_after_ms(CLOCK_MONOTONIC, WATCH_MS);
 		bool stop;
 
-		if (!room_for(r->datadir, r->bytes, why)) {
+		if (!has_room(r->datadir, r->bytes, r->roots, r->option, why)) {
 			give_up(r, why);
 			return NULL;
 		}
@@ -145,7 +164,9 @@ int sc_reserve_start(const struct sc_image_request *request,
 	if (!r)
 		return sc_err_set(err, SC_ER_INTERNAL_ERROR, "out of memory");
 	r->datadir = request->datadir;
+	r->roots = request->roots;
 	r->bytes = sc_reserve_bytes(request);
+	r->option = request->config->image_reserve * SC_MIB;
 	r->give_up = request->give_up;
 	r->ctx = request->ctx;
 	pthread_mutex_init(&r->lock, NULL);

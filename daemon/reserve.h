@@ -12,15 +12,16 @@
 
 struct sc_reserve;
 
-/* Bytes that stay free: option image_reserve, or when that is 0 the size of the
- * redo log and a hundredth of the file system. */
+/* Bytes that stay free for the data directory: option image_reserve, or when
+ * that is 0 the size of the redo log and a hundredth of the file system. */
 uint64_t sc_reserve_bytes(const struct sc_image_request *request);
 
 /* May an image begin? why: SC_WHY_SIZE bytes, set when not. Any thread. */
 bool sc_reserve_has_room(const struct sc_image_request *request, char *why);
 
 /*
- * Watch the free space of the data directory in a thread of its own, every
+ * Watch the free space of the data directory, and of other directories of
+ * tablespaces (a hundredth, or the option), in a thread of its own, every
  * 100 ms. Below the reserve it calls request->give_up once and ends. request:
  * its descriptors and ctx are used until sc_reserve_stop(). 0 or -1.
  */

@@ -5,7 +5,6 @@
 #include "io/base/cleanup.h"
 #include "io/base/fdio.h"
 
-#include <ctype.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -25,18 +24,11 @@ static bool ends_with(const char *name, const char *suffix)
 	return n > s && !strcmp(name + n - s, suffix);
 }
 
-/* "undo_NNN" (kind pages) or "undo_N_trunc.log" (opaque).
- * Source: storage/innobase/include/fsp0types.h, undo::Tablespace names. */
+/* "undo_NNN" (kind pages) or "undo_N_trunc.log" (opaque). */
 static bool is_undo_name(const char *name, enum sc_file_kind *kind)
 {
-	const char *p = name + 5;
-
-	if (strncmp(name, "undo_", 5) != 0 || !isdigit((unsigned char)*p))
-		return false;
-	while (isdigit((unsigned char)*p))
-		p++;
-	*kind = *p ? SC_FILE_OPAQUE : SC_FILE_PAGES;
-	return !*p || !strcmp(p, "_trunc.log");
+	*kind = ends_with(name, ".log") ? SC_FILE_OPAQUE : SC_FILE_PAGES;
+	return sc_undo_name_implicit(name);
 }
 
 bool sc_file_wanted(const char *name, int depth, enum sc_file_kind *kind)
@@ -65,6 +57,22 @@ static bool is_listed(const struct scan *sc, const char *path)
 
 static int scan_dir(struct scan *sc, int at, const char *prefix, int depth);
 
+/* Another directory of tablespaces, which is walked for itself. */
+static bool is_root(const struct scan *sc, int dir)
+{
+	const struct sc_roots *roots = sc->image->roots;
+	struct stat st;
+
+	if (!roots || roots->n == 1 || fstat(dir, &st) < 0)
+		return false;
+	for (unsigned i = 0; i < roots->n; i++) {
+		if (st.st_dev == sc->root_st[i].st_dev &&
+		    st.st_ino == sc->root_st[i].st_ino)
+			return true;
+	}
+	return false;
+}
+
 /* Symbolic links are refused where they would hide tablespaces. */
 static int scan_subdir(struct scan *sc, int at, const char *name,
 		       const char *path, int depth)
@@ -85,9 +93,18 @@ static int scan_subdir(struct scan *sc, int at, const char *name,
 			sc->err, SC_ER_INTERNAL_ERROR,
 			"%s is a symbolic link to a directory, which cannot be cloned; HINT: move the directory into the data directory",
 			path);
+	/* What mysqld cannot read, outside its data directory, is not its. */
+	if (sub < 0 && (errno == ENOENT || (sc->root && errno == EACCES)))
+		return 0;
 	if (sub < 0)
-		return errno == ENOENT ? 0 : scan_failed(sc, errno, path);
-	return scan_dir(sc, sub, path, depth + 1);
+		return scan_failed(sc, errno, path);
+	return is_root(sc, sub) ? 0 : scan_dir(sc, sub, path, depth + 1);
+}
+
+/* Files outside the data directory have no directory in their names. */
+static const char *clone_name(const struct scan *sc, const char *path)
+{
+	return sc->root ? sc_base_name(path) : path;
 }
 
 /* Mode 0 when it is not there. */
@@ -98,6 +115,30 @@ static mode_t look_at(int at, const char *name, struct statx *st)
 		       : st->stx_mode & S_IFMT;
 }
 
+/*
+ * Undo tablespaces lie in their directory, all others in the data directory.
+ * 1: so does this one, 0: it is none of the server's, or -1.
+ */
+static int check_place(struct scan *sc, const char *path, const char *name,
+		       int depth)
+{
+	const struct sc_roots *roots = sc->image->roots;
+	bool undo = sc_undo_name(name);
+
+	if (!roots || roots->n == 1 ||
+	    (undo ? sc->root == roots->undo && (!sc->root || depth == 0)
+		  : sc->root == 0))
+		return 1;
+	/* Logs of truncations, ib_buffer_pool. */
+	if (!ends_with(name, ".ibd") && !ends_with(name, ".ibu"))
+		return 0;
+	return sc_err_set(
+		sc->err, SC_ER_CLONE_SYS_CONFIG,
+		undo ? "undo tablespaces outside innodb_undo_directory cannot be cloned by this release of snapclone: %s"
+		     : "tablespaces outside the data directory cannot be cloned by this release of snapclone: %s",
+		path);
+}
+
 static int scan_entry(struct scan *sc, int at, const char *name,
 		      const char *prefix, int depth)
 {
@@ -105,7 +146,7 @@ static int scan_entry(struct scan *sc, int at, const char *name,
 	char path[SC_PATH_MAX];
 	struct statx st;
 	mode_t type;
-	int n;
+	int n, rc;
 
 	if (name[0] == '.' || (depth == 0 && name[0] == '#') ||
 	    (depth == 0 && !strcmp(name, "lost+found")))
@@ -119,12 +160,15 @@ static int scan_entry(struct scan *sc, int at, const char *name,
 	if (S_ISDIR(type) || !sc_file_wanted(name, depth, &kind))
 		return scan_subdir(sc, at, name, path, depth);
 	/* DDL runs. */
-	if (!type)
+	if (!type || is_listed(sc, clone_name(sc, path)))
 		return 0;
+	rc = check_place(sc, path, name, depth);
+	if (rc <= 0)
+		return rc;
 	/* Before it is opened: that waits for ever on a fifo. */
 	if (!S_ISREG(type))
 		return scan_not_regular(sc, path);
-	return is_listed(sc, path) ? 0 : scan_add_later(sc, path, kind, &st);
+	return scan_add_later(sc, clone_name(sc, path), kind, &st);
 }
 
 static int scan_dir(struct scan *sc, int at, const char *prefix, int depth)
@@ -153,20 +197,16 @@ static void next_spec(const struct sc_file *file, struct sc_page_spec *ret)
 static int scan_system(struct scan *sc, const char *data_file_path)
 {
 	const char *p = data_file_path;
+	char path[SC_ROOT_PATH_MAX + 256];
 	struct sc_page_spec spec;
 	bool first = true;
+	int rc;
 
-	while (*p) {
-		char name[256];
-		size_t len = strcspn(p, ":;");
+	while ((rc = sc_data_file_next(&p, path, sizeof(path))) > 0) {
+		const char *name = sc_base_name(path);
 
-		if (len == 0 || len >= sizeof(name) || memchr(p, '/', len))
-			return sc_err_set(
-				sc->err, SC_ER_INTERNAL_ERROR,
-				"innodb_data_file_path names files outside the data directory (%s), which this release cannot clone",
-				data_file_path);
-		memcpy(name, p, len);
-		name[len] = '\0';
+		if (!*name)
+			break;
 		if (is_listed(sc, name))
 			return sc_err_set(
 				sc->err, SC_ER_INTERNAL_ERROR,
@@ -176,20 +216,48 @@ static int scan_system(struct scan *sc, const char *data_file_path)
 		sc->n_system = sc->list->n;
 		next_spec(&sc->list->files[sc->list->n - 1], &spec);
 		first = false;
-		p += strcspn(p, ";");
-		p += *p == ';';
 	}
-	return first ? sc_err_set(sc->err, SC_ER_INTERNAL_ERROR,
-				  "innodb_data_file_path is empty")
-		     : 0;
+	if (rc == 0 && !first)
+		return 0;
+	return sc_err_set(sc->err, SC_ER_INTERNAL_ERROR,
+			  "innodb_data_file_path cannot be understood: '%s'",
+			  data_file_path);
+}
+
+/* Walk the further directories; in messages their files have whole paths. */
+static int scan_roots(struct scan *sc)
+{
+	const struct sc_roots *roots = sc->image->roots;
+
+	for (sc->root = 1; roots && sc->root < roots->n; sc->root++) {
+		if (scan_dir(sc, roots->fd[sc->root], roots->path[sc->root],
+			     0) < 0)
+			return -1;
+	}
+	return 0;
+}
+
+static int stat_roots(struct scan *sc)
+{
+	const struct sc_roots *roots = sc->image->roots;
+
+	for (unsigned i = 0; roots && i < roots->n; i++) {
+		if (fstat(roots->fd[i], &sc->root_st[i]) < 0)
+			return scan_failed(sc, errno, roots->path[i]);
+	}
+	return 0;
 }
 
 static int scan_all(struct scan *sc, const char *data_file_path)
 {
-	int rc = scan_system(sc, data_file_path);
+	int rc = stat_roots(sc);
 
 	if (rc == 0)
+		rc = scan_system(sc, data_file_path);
+	if (rc == 0)
 		rc = scan_dir(sc, sc->image->root, "", 0);
+	if (rc == 0)
+		rc = scan_roots(sc);
 	while (rc == 0 && sc->n_ahead)
 		rc = scan_add_first(sc);
 	return rc;

@@ -7,12 +7,13 @@
 #define SC_IMAGE_H
 
 #include "io/base/err.h"
+#include "io/base/roots.h"
 
 #include <stdbool.h>
 #include <stdint.h>
 
 struct sc_image {
-	/* Open a file for reading by its path relative to the data directory.
+	/* Open a file for reading by its name in the clone (io/base/roots.h).
 	 * direct: with O_DIRECT where the file system can, else without.
 	 * Returns a descriptor the caller closes, or -errno. */
 	int (*open_file)(struct sc_image *image, const char *path, bool direct);
@@ -29,12 +30,15 @@ struct sc_image {
 	void (*close)(struct sc_image *image);
 	const char *provider; /* name, for messages and the manifest */
 	int root;	      /* data directory of the image */
-	int redo;	      /* atomic: #innodb_redo of the image, -1: it lies
-				 elsewhere */
-	bool atomic;	      /* all files show one moment */
-	bool live;	      /* no image: the running files themselves */
-	bool buffered;	      /* never with O_DIRECT: the server keeps its
-				 data files in the page cache */
+	/* Its directories of tablespaces; borrowed. NULL: root is the only
+	 * one. */
+	const struct sc_roots *roots;
+	int redo;      /* atomic: #innodb_redo of the image, -1: it lies
+			  elsewhere */
+	bool atomic;   /* all files show one moment */
+	bool live;     /* no image: the running files themselves */
+	bool buffered; /* never with O_DIRECT: the server keeps its
+			  data files in the page cache */
 	/* The longest a write of the donor may have waited, microseconds. */
 	uint64_t swap_us; /* while the image was made */
 	uint64_t undo_us; /* while it was given back */

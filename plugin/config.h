@@ -15,7 +15,7 @@
 #define SC_OUTSIDE_FILES "files outside the data directory"
 /* Where SQL finds them, column `path`; waits for no metadata lock. */
 #define SC_OUTSIDE_FROM                                                        \
-	"FROM information_schema.innodb_datafiles WHERE (path LIKE '/%' OR path LIKE '../%') AND LEFT(path, CHAR_LENGTH(@@GLOBAL.datadir)) <> @@GLOBAL.datadir"
+	"FROM information_schema.innodb_datafiles WHERE (path LIKE '/%' OR path LIKE '../%') AND LEFT(path, CHAR_LENGTH(@@GLOBAL.datadir)) <> @@GLOBAL.datadir AND space NOT IN (SELECT space FROM information_schema.innodb_tablespaces WHERE space_type IN ('Undo', 'System'))"
 
 /* Another one: how much is encrypted here, 0 = nothing; and the expression that
  * tells, which also waits for nothing. */

@@ -30,6 +30,7 @@ struct sc_donor_server {
 	char redo_dir[1024];	    /* the directory #innodb_redo itself */
 	char doublewrite_dir[1024]; /* as struct sc_ctl_donor_start */
 	char spool_dir[1024];
+	char undo_dir[1024], data_home[1024]; /* as the variables say */
 };
 
 /* What the daemon has said so far. */

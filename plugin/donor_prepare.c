@@ -11,6 +11,7 @@
 #include "io/base/num.h"
 #include "plugin/raise.h"
 #include "plugin/config.h"
+#include "plugin/roots.h"
 #include "plugin/services.h"
 #include "plugin/sysvars.h"
 
@@ -125,9 +126,6 @@ struct refusal {
 static const struct refusal refusals[] = {
 	{ "SELECT path " SC_OUTSIDE_FROM, SC_ER_CLONE_SYS_CONFIG,
 	  "files outside the data directory cannot be cloned by this release of snapclone: %s" },
-	{ "SELECT CONCAT('innodb_undo_directory=', @@GLOBAL.innodb_undo_directory) FROM dual WHERE @@GLOBAL.innodb_undo_directory NOT IN ('', '.', './') AND TRIM(TRAILING '/' FROM @@GLOBAL.innodb_undo_directory) <> TRIM(TRAILING '/' FROM @@GLOBAL.datadir)",
-	  SC_ER_CLONE_SYS_CONFIG,
-	  "undo files outside the data directory cannot be cloned by this release of snapclone: %s" },
 };
 
 static int check_refusal(struct sc_sql *sql, const struct refusal *refusal,
@@ -191,7 +189,7 @@ static int read_server(struct sc_donor *d, struct sc_sql *sql,
 
 	if (sc_sql_query(
 		    sql, &rows,
-		    "SELECT @@GLOBAL.innodb_page_size, @@GLOBAL.server_uuid, @@GLOBAL.innodb_data_file_path, @@GLOBAL.innodb_log_group_home_dir, COALESCE(NULLIF(@@GLOBAL.innodb_tmpdir, ''), SUBSTRING_INDEX(@@GLOBAL.tmpdir, ':', 1)), @@GLOBAL.innodb_flush_method, @@GLOBAL.innodb_doublewrite_dir",
+		    "SELECT @@GLOBAL.innodb_page_size, @@GLOBAL.server_uuid, @@GLOBAL.innodb_data_file_path, @@GLOBAL.innodb_log_group_home_dir, COALESCE(NULLIF(@@GLOBAL.innodb_tmpdir, ''), SUBSTRING_INDEX(@@GLOBAL.tmpdir, ':', 1)), @@GLOBAL.innodb_flush_method, @@GLOBAL.innodb_doublewrite_dir, @@GLOBAL.innodb_undo_directory, @@GLOBAL.innodb_data_home_dir",
 		    err) < 0)
 		return -1;
 	page_size = sc_rows_get(&rows, 0, 0);
@@ -209,6 +207,10 @@ static int read_server(struct sc_donor *d, struct sc_sql *sql,
 	copy_text(server->spool_dir, sizeof(server->spool_dir),
 		  sc_rows_get(&rows, 0, 4));
 	find_doublewrite(server, sc_rows_get(&rows, 0, 6));
+	copy_text(server->undo_dir, sizeof(server->undo_dir),
+		  sc_rows_get(&rows, 0, 7));
+	copy_text(server->data_home, sizeof(server->data_home),
+		  sc_rows_get(&rows, 0, 8));
 	return 0;
 }
 
@@ -251,7 +253,9 @@ static int open_dir(const char *path, const char *what, struct sc_err *err)
 	return fd;
 }
 
-static void fill_start(const struct sc_donor *d, struct sc_ctl_donor_start *m)
+static void fill_start(const struct sc_donor *d,
+		       const struct sc_ctl_roots *roots,
+		       struct sc_ctl_donor_start *m)
 {
 	const struct sc_donor_request *request = &d->request;
 
@@ -281,18 +285,30 @@ static void fill_start(const struct sc_donor *d, struct sc_ctl_donor_start *m)
 	copy_text(m->doublewrite_dir, sizeof(m->doublewrite_dir),
 		  d->server.doublewrite_dir);
 	copy_text(m->target_name, sizeof(m->target_name), request->target_name);
+	m->roots = *roots;
+}
+
+static int open_roots(const struct sc_donor *d, struct sc_own_roots *ret,
+		      struct sc_err *err)
+{
+	const struct sc_root_settings settings = {
+		.undo_directory = d->server.undo_dir,
+		.data_home_dir = d->server.data_home,
+		.data_file_path = d->server.data_file_path,
+	};
+
+	return sc_own_roots_open(ret, &settings, err);
 }
 
 int sc_donor_send_start(struct sc_donor *d, struct sc_err *err)
 {
-	/* mysqld's working directory is its data directory. */
-	CLEANUP_CLOSE int datadir = open_dir(".", "data directory", err);
+	CLEANUP_ROOTS struct sc_own_roots roots = { 0 };
 	CLEANUP_CLOSE int redo =
 		open_dir(d->server.redo_dir, "redo directory", err);
 	CLEANUP_CLOSE int spool =
 		open_dir(d->server.spool_dir, "temporary directory", err);
-	int fds[SC_DONOR_FDS_LOCAL] = {
-		[SC_DONOR_FD_DATADIR] = datadir,
+	int n = d->request.local ? SC_DONOR_FDS_LOCAL : SC_DONOR_FDS_REMOTE;
+	int fds[SC_DONOR_FDS_MAX] = {
 		[SC_DONOR_FD_REDO] = redo,
 		[SC_DONOR_FD_SPOOL] = spool,
 		[SC_DONOR_FD_TARGET] = d->request.target_fd,
@@ -301,13 +317,14 @@ int sc_donor_send_start(struct sc_donor *d, struct sc_err *err)
 	struct sc_ctl_donor_start start = { 0 };
 	struct sc_enc enc = { 0 };
 
-	if (sc_err_is_set(err) || sc_donor_check_cancel(d, err) < 0)
+	if (sc_err_is_set(err) || sc_donor_check_cancel(d, err) < 0 ||
+	    open_roots(d, &roots, err) < 0)
 		return -1;
-	fill_start(d, &start);
+	fds[SC_DONOR_FD_DATADIR] = roots.fd[0];
+	for (int i = 1; i < roots.m.n; i++)
+		fds[n++] = roots.fd[i];
+	fill_start(d, &roots.m, &start);
 	sc_ctl_put_donor_start(&enc, &start);
 	explicit_bzero(start.key, sizeof(start.key));
-	return sc_link_send(&d->link, SC_CTL_DONOR_START, &enc, fds,
-			    d->request.local ? SC_DONOR_FDS_LOCAL
-					     : SC_DONOR_FDS_REMOTE,
-			    err);
+	return sc_link_send(&d->link, SC_CTL_DONOR_START, &enc, fds, n, err);
 }

@@ -18,11 +18,13 @@
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
+#include <sys/stat.h>
 
 enum { STATUS_YES = 0, STATUS_NO = 1, STATUS_NOT_CHECKED = 2 };
 
 struct options {
 	const char *datadir, *redo_home, *doublewrite, *target, *provider;
+	const char *undo, *data_home;
 	char config[520]; /* "--config=..." */
 };
 
@@ -33,6 +35,8 @@ static int usage(FILE *to)
 		"  DATADIR                 a donor's data directory; its server may run\n"
 		"  --redo-dir=DIR          innodb_log_group_home_dir, when it is another one\n"
 		"  --doublewrite-dir=DIR   innodb_doublewrite_dir, likewise\n"
+		"  --undo-dir=DIR          innodb_undo_directory, likewise\n"
+		"  --data-home-dir=DIR     innodb_data_home_dir, likewise\n"
 		"  --target=DIR            would CLONE LOCAL to a new directory in DIR share extents?\n"
 		"  --provider=NAME         ask for this one, as clone_provider does\n"
 		"  --config=FILE           configuration of snapcloned (default " SC_CONFIG_FILE
@@ -85,6 +89,35 @@ static char *doublewrite_path(const struct options *o)
 	return strdup(path);
 }
 
+/* A directory that is another one than the data directory counts. */
+static int add_root(struct sc_roots *roots, const char *path)
+{
+	struct stat st, datadir;
+	int fd;
+
+	if (!path)
+		return 0;
+	fd = open_dir(path);
+	if (fd < 0)
+		return -1;
+	if (fstat(fd, &st) < 0 || fstat(roots->fd[0], &datadir) < 0 ||
+	    (st.st_dev == datadir.st_dev && st.st_ino == datadir.st_ino)) {
+		close(fd);
+		return 0;
+	}
+	snprintf(roots->path[roots->n], sizeof(roots->path[0]), "%s", path);
+	roots->fd[roots->n++] = fd;
+	return 0;
+}
+
+/* The first one is the caller's. */
+static void close_roots(struct sc_roots *roots)
+{
+	for (unsigned i = 1; i < roots->n; i++)
+		close(roots->fd[i]);
+}
+#define CLOSE_ROOTS __attribute__((cleanup(close_roots)))
+
 static void print_target(const struct options *o, int datadir, bool asked_other)
 {
 	CLEANUP_CLOSE int target = o->target ? open_dir(o->target) : -1;
@@ -112,7 +145,7 @@ static int print_providers(const struct options *o,
 		const struct sc_provider *p = sc_providers[i];
 		bool asked = !o->provider || !strcasecmp(o->provider, p->name);
 		char why[SC_WHY_SIZE] = "";
-		bool can = p->probe(request, why);
+		bool can = sc_provider_can(p, request, why);
 
 		known |= asked;
 		if (can && asked && !chosen)
@@ -148,17 +181,20 @@ static int check(const struct options *o)
 	CLEANUP_CLOSE int datadir = open_dir(o->datadir);
 	CLEANUP_CLOSE int redo = datadir < 0 ? -1 : open_redo(o);
 	CLEANUP_FREE char *doublewrite = redo < 0 ? NULL : doublewrite_path(o);
+	CLOSE_ROOTS struct sc_roots roots = { .fd = { datadir }, .n = 1 };
 	char *argv[] = { (char *)"snapclone", (char *)o->config, NULL };
 	struct sc_err err = SC_ERR_INIT;
 	struct sc_config config;
 	struct sc_image_request request = { .config = &config,
 					    .datadir = datadir,
 					    .redo = redo,
+					    .roots = &roots,
 					    .doublewrite_dir = doublewrite,
 					    .only = o->provider != NULL };
 	int rc;
 
-	if (!doublewrite)
+	if (!doublewrite || add_root(&roots, o->undo) < 0 ||
+	    add_root(&roots, o->data_home) < 0)
 		return STATUS_NOT_CHECKED;
 	if (sc_config_load(&config, *o->config ? 2 : 1, argv, &err) < 0) {
 		fprintf(stderr, "snapclone check: %s\n", err.msg);
@@ -193,6 +229,8 @@ int sc_cmd_check(int argc, char **argv)
 			return usage(stdout);
 		if (take(argv[i], "--redo-dir=", &o.redo_home) ||
 		    take(argv[i], "--doublewrite-dir=", &o.doublewrite) ||
+		    take(argv[i], "--undo-dir=", &o.undo) ||
+		    take(argv[i], "--data-home-dir=", &o.data_home) ||
 		    take(argv[i], "--target=", &o.target) ||
 		    take(argv[i], "--provider=", &o.provider) ||
 		    take(argv[i], "--config=", &config))

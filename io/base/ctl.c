@@ -56,6 +56,43 @@ static uint32_t discarded_listed(const struct sc_ctl_donor_start *m)
 	return m->n_discarded > SC_MAX_DISCARDED ? 0 : m->n_discarded;
 }
 
+static void put_roots(struct sc_enc *enc, const struct sc_ctl_roots *m)
+{
+	sc_enc_u8(enc, m->n);
+	for (unsigned i = 1; i < m->n; i++)
+		sc_enc_str(enc, m->path[i]);
+	sc_enc_u8(enc, m->undo);
+	sc_enc_u8(enc, m->n_system);
+	sc_enc_raw(enc, m->system, m->n_system);
+}
+
+/* The indexes are in range, and the paths absolute. */
+static bool roots_ok(const struct sc_ctl_roots *m)
+{
+	bool ok = m->undo < m->n;
+
+	for (unsigned i = 1; i < m->n; i++)
+		ok &= m->path[i][0] == '/';
+	for (unsigned i = 0; i < m->n_system; i++)
+		ok &= m->system[i] < m->n;
+	return ok;
+}
+
+static bool get_roots(struct sc_dec *dec, struct sc_ctl_roots *ret)
+{
+	ret->n = sc_dec_u8(dec);
+	if (ret->n < 1 || ret->n > SC_MAX_ROOTS)
+		return false;
+	for (unsigned i = 1; i < ret->n; i++)
+		sc_dec_str(dec, ret->path[i], sizeof(ret->path[i]));
+	ret->undo = sc_dec_u8(dec);
+	ret->n_system = sc_dec_u8(dec);
+	if (ret->n_system > SC_MAX_SYSTEM_FILES)
+		return false;
+	sc_dec_raw(dec, ret->system, ret->n_system);
+	return !dec->failed && roots_ok(ret);
+}
+
 void sc_ctl_put_donor_start(struct sc_enc *enc,
 			    const struct sc_ctl_donor_start *m)
 {
@@ -83,6 +120,7 @@ void sc_ctl_put_donor_start(struct sc_enc *enc,
 	sc_enc_str(enc, m->data_file_path);
 	sc_enc_str(enc, m->doublewrite_dir);
 	sc_enc_str(enc, m->target_name);
+	put_roots(enc, &m->roots);
 }
 
 static bool page_size_ok(uint32_t page_size)
@@ -141,9 +179,9 @@ int sc_ctl_get_donor_start(struct sc_dec *dec, struct sc_ctl_donor_start *ret)
 	sc_dec_str(dec, ret->data_file_path, sizeof(ret->data_file_path));
 	sc_dec_str(dec, ret->doublewrite_dir, sizeof(ret->doublewrite_dir));
 	sc_dec_str(dec, ret->target_name, sizeof(ret->target_name));
-	if (!flags_ok || ret->provider >= SC_PROVIDER_COUNT ||
-	    !streams_ok(ret->streams) || !buffer_ok(ret->buffer_size) ||
-	    !page_size_ok(ret->page_size) ||
+	if (!get_roots(dec, &ret->roots) || !flags_ok ||
+	    ret->provider >= SC_PROVIDER_COUNT || !streams_ok(ret->streams) ||
+	    !buffer_ok(ret->buffer_size) || !page_size_ok(ret->page_size) ||
 	    (ret->local && !name_ok(ret->target_name)))
 		return -1;
 	return sc_dec_end(dec);

@@ -17,15 +17,16 @@
 #include "io/base/codec.h"
 #include "io/base/err.h"
 #include "io/base/keylist.h"
+#include "io/base/roots.h"
 
 #include <stdbool.h>
 #include <stdint.h>
 
 #define SC_VERSION "0.1.0"
-#define SC_CTL_VERSION 5
+#define SC_CTL_VERSION 6
 #define SC_CTL_MAGIC 0x4c544353u /* "SCTL" */
 #define SC_CTL_HEADER_SIZE 12
-#define SC_CTL_MAX_FDS 8
+#define SC_CTL_MAX_FDS 16
 #define SC_CTL_MAX_BODY (16u << 20) /* GTID sets can be megabytes */
 
 /* Where a service listens, unless clone_daemon_socket or the config says else.
@@ -141,7 +142,7 @@ struct sc_ctl_hello {
  * Begin a donor job, or with `local` a whole local clone.
  * Descriptors, in order: data directory, redo directory (#innodb_redo), spool
  * directory (redo waits there for the recipient); local also: target
- * directory, its parent.
+ * directory, its parent; then the further directories of tablespaces (roots).
  */
 enum {
 	SC_DONOR_FD_DATADIR,
@@ -150,7 +151,18 @@ enum {
 	SC_DONOR_FD_TARGET,
 	SC_DONOR_FD_PARENT,
 	SC_DONOR_FDS_LOCAL,
-	SC_DONOR_FDS_REMOTE = SC_DONOR_FD_TARGET
+	SC_DONOR_FDS_REMOTE = SC_DONOR_FD_TARGET,
+	SC_DONOR_FDS_MAX = SC_DONOR_FDS_LOCAL + SC_MAX_ROOTS - 1
+};
+
+/* Directories of tablespaces besides the data directory, which is index 0.
+ * Their descriptors come with the message, in that order. */
+struct sc_ctl_roots {
+	uint8_t n;				   /* 1..SC_MAX_ROOTS */
+	char path[SC_MAX_ROOTS][SC_ROOT_PATH_MAX]; /* absolute; but of 0 */
+	uint8_t undo;				   /* of undo tablespaces */
+	uint8_t n_system; /* as many as innodb_data_file_path */
+	uint8_t system[SC_MAX_SYSTEM_FILES]; /* names, in its order */
 };
 
 struct sc_ctl_donor_start {
@@ -183,6 +195,7 @@ struct sc_ctl_donor_start {
 	char doublewrite_dir[1024]; /* innodb_doublewrite_dir: relative when it
 				       is below the data directory, "" = that */
 	char target_name[256]; /* local: name of the target in its parent */
+	struct sc_ctl_roots roots;
 };
 
 struct sc_ctl_donor_ready {

@@ -22,7 +22,7 @@ static const struct {
 	uint8_t max_fds;
 } type_limits[SC_CTL_TYPE_MAX + 1] = {
 	[SC_CTL_HELLO] = { 128, 0 },
-	[SC_CTL_DONOR_START] = { 8192, SC_DONOR_FDS_LOCAL },
+	[SC_CTL_DONOR_START] = { 16384, SC_DONOR_FDS_MAX },
 	[SC_CTL_DONOR_READY] = { 128, 0 },
 	[SC_CTL_FOLLOWED] = { 8, 0 },
 	[SC_CTL_COPIED] = { 0, 0 },

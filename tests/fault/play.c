@@ -70,6 +70,7 @@ static void start_donor(struct player *pl)
 		.peer = "campaign",
 		.donor_uuid = "01234567-89ab-cdef-0123-456789abcdef",
 		.data_file_path = "ibdata1:12M:autoextend",
+		.roots = { .n = 1, .n_system = 1 },
 	};
 	int fds[] = { p->datadir, p->redo, p->spool, p->target, p->parent };
 	struct sc_enc enc = { 0 };

@@ -10,7 +10,7 @@ import subprocess
 CTL_MAGIC, FRAME_MAGIC = 0x4c544353, 0x46444353
 HELLO, DONOR_START, DONOR_READY, RECIPIENT_START, ERROR, CANCEL, LOG, KEYS = 1, 2, 3, 9, 12, 13, 14, 24
 PROTOCOL_VERSION = 4  # data channel
-CONTROL_VERSION = 5
+CONTROL_VERSION = 6
 
 
 def text(value):
@@ -110,7 +110,7 @@ class Control:
         body = (job + key + bytes([tls, 0, 0, 0, 0, 0, 0]) + struct.pack('<IIIIIQI', 2, 4 << 20, 0, 0, 16384, 1, 0)
                 + text('127.0.0.1') + text('test')
                 + text(server.value('SELECT @@server_uuid')) + text(server.value('SELECT @@innodb_data_file_path'))
-                + text('') + text(''))
+                + text('') + text('') + bytes([1, 0, 1, 0]))
         self.send(DONOR_START, body, [server.datadir, server.datadir + '/#innodb_redo', spool])
         kind, reply = self.wait(DONOR_READY, ERROR)
         assert kind == DONOR_READY, (kind, reply)

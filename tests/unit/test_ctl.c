@@ -44,6 +44,11 @@ static const struct sc_ctl_donor_start donor_start_sample = {
 	.peer = "user@host",
 	.donor_uuid = "01234567-0123-0123-0123-0123456789ab",
 	.data_file_path = "ibdata1:12M:autoextend",
+	.roots = { .n = 3,
+		   .path = { "", "/undo", "/home" },
+		   .undo = 1,
+		   .n_system = 2,
+		   .system = { 2, 0 } },
 	.doublewrite_dir = "#dblwr",
 	.target_name = "target",
 };
@@ -280,6 +285,25 @@ static void target_names(void **state)
 		d.local = false; /* a remote donor has no target */
 		assert_int_equal(try_donor_start(&d), 0);
 	}
+}
+
+static void directories(void **state)
+{
+	struct sc_ctl_donor_start d = donor_start_sample;
+
+	(void)state;
+	assert_int_equal(try_donor_start(&d), 0);
+	d.roots.undo = 3;
+	assert_int_equal(try_donor_start(&d), -1);
+	d.roots.undo = 0;
+	d.roots.system[1] = 3;
+	assert_int_equal(try_donor_start(&d), -1);
+	d.roots.system[1] = 1;
+	assert_int_equal(try_donor_start(&d), 0);
+	d.roots.path[2][0] = 'h';
+	assert_int_equal(try_donor_start(&d), -1);
+	d.roots.n = 0;
+	assert_int_equal(try_donor_start(&d), -1);
 }
 
 /* Bytes that only some values are right for: refused when they are `bad`. */
@@ -564,9 +588,9 @@ static const struct fds_case {
 } fds_cases[] = {
 	{ SC_CTL_RECIPIENT_START, 3, 0 }, { SC_CTL_RECIPIENT_START, 2, 1 },
 	{ SC_CTL_RECIPIENT_START, 0, 3 }, { SC_CTL_FOLLOWED, 1, 0 },
-	{ SC_CTL_FOLLOWED, 0, 1 },	  { SC_CTL_DONOR_START, 6, 0 },
-	{ SC_CTL_DONOR_START, 8, 0 },	  { SC_CTL_DONOR_START, 9, 0 },
-	{ SC_CTL_DONOR_START, 10, 0 },	  { SC_CTL_DONOR_START, 11, 0 },
+	{ SC_CTL_FOLLOWED, 0, 1 },	  { SC_CTL_DONOR_START, 13, 0 },
+	{ SC_CTL_DONOR_START, 16, 0 },	  { SC_CTL_DONOR_START, 17, 0 },
+	{ SC_CTL_DONOR_START, 18, 0 },	  { SC_CTL_DONOR_START, 20, 0 },
 	{ SC_CTL_DONOR_START, 60, 0 },	  { SC_CTL_DONOR_START, 5, 60 },
 };
 
@@ -696,7 +720,7 @@ static void send_refuses_what_recv_would(void **state)
 		      { SC_CTL_SEALED, 1, 0 },
 		      { SC_CTL_HELLO, 129, 0 },
 		      { SC_CTL_HELLO, 1, 1 },
-		      { SC_CTL_DONOR_START, 1, 6 } };
+		      { SC_CTL_DONOR_START, 1, 13 } };
 	static const uint8_t body[256];
 	int fds[8];
 
@@ -835,6 +859,7 @@ int main(void)
 		cmocka_unit_test(in_place_has_no_name),
 		cmocka_unit_test(streams_and_page_sizes),
 		cmocka_unit_test(target_names),
+		cmocka_unit_test(directories),
 		cmocka_unit_test(bytes_out_of_range),
 		cmocka_unit_test(error_needs_a_code),
 		cmocka_unit_test(longest_strings),

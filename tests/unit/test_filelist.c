@@ -332,11 +332,9 @@ static void bad_data_file_paths(void **state)
 	static const struct {
 		const char *path, *text;
 	} cases[] = {
-		{ "", "empty" },
-		{ ":12M", "outside the data directory" },
-		{ "/data/ibdata1:12M", "outside the data directory" },
-		{ "ibdata1:12M;sub/ibdata2:12M", "outside the data directory" },
-		{ "/dev/sda1:1Graw", "outside the data directory" },
+		{ "", "cannot be understood" },
+		{ ":12M", "cannot be understood" },
+		{ "ibdata1:12M;sub/:12M", "cannot be understood" },
 		{ "..:1M", "cannot read .." },
 		{ "ibdata1:12M;ibdata9:1M", "cannot read ibdata9" },
 		{ "ibdata1;ibdata1:12M", "ibdata1 twice" },

@@ -1,0 +1,100 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/* Which directory a file of a clone lies in; see roots.h. */
+#include "io/base/roots.h"
+
+#include <ctype.h>
+#include <stdio.h>
+#include <string.h>
+
+int sc_data_file_next(const char **at, char *ret, size_t cap)
+{
+	size_t len = strcspn(*at, ":;");
+
+	if (!**at)
+		return 0;
+	if (len == 0 || len >= cap)
+		return -1;
+	memcpy(ret, *at, len);
+	ret[len] = '\0';
+	*at += strcspn(*at, ";");
+	*at += **at == ';';
+	return 1;
+}
+
+const char *sc_base_name(const char *path)
+{
+	const char *slash = strrchr(path, '/');
+
+	return slash ? slash + 1 : path;
+}
+
+static const struct sc_system_file *find_system(const struct sc_roots *roots,
+						const char *name)
+{
+	for (unsigned i = 0; i < roots->n_system; i++) {
+		if (!strcmp(roots->system[i].name, name))
+			return &roots->system[i];
+	}
+	return NULL;
+}
+
+int sc_roots_set_system(struct sc_roots *roots, const char *data_file_path,
+			const uint8_t *in, size_t n, struct sc_err *err)
+{
+	char path[SC_ROOT_PATH_MAX + 256];
+	const char *at = data_file_path;
+	int rc;
+
+	roots->n_system = 0;
+	while ((rc = sc_data_file_next(&at, path, sizeof(path))) > 0) {
+		struct sc_system_file *file = &roots->system[roots->n_system];
+		const char *name = sc_base_name(path);
+
+		if (roots->n_system >= n ||
+		    roots->n_system >= SC_MAX_SYSTEM_FILES || !*name ||
+		    strlen(name) >= sizeof(file->name))
+			break;
+		if (find_system(roots, name))
+			return sc_err_set(
+				err, SC_ER_CLONE_SYS_CONFIG,
+				"innodb_data_file_path names %s twice", name);
+		snprintf(file->name, sizeof(file->name), "%s", name);
+		file->root = in[roots->n_system++];
+	}
+	if (rc == 0 && roots->n_system == n)
+		return 0;
+	return sc_err_set(err, SC_ER_CLONE_SYS_CONFIG,
+			  "innodb_data_file_path cannot be understood: %s",
+			  data_file_path);
+}
+
+bool sc_undo_name_implicit(const char *name)
+{
+	const char *p = name + 5;
+
+	if (strncmp(name, "undo_", 5) != 0 || !isdigit((unsigned char)*p))
+		return false;
+	while (isdigit((unsigned char)*p))
+		p++;
+	return !*p || !strcmp(p, "_trunc.log");
+}
+
+bool sc_undo_name(const char *name)
+{
+	size_t n = strlen(name);
+
+	return (n > 4 && !strcmp(name + n - 4, ".ibu")) ||
+	       sc_undo_name_implicit(name);
+}
+
+unsigned sc_roots_find(const struct sc_roots *roots, const char *path)
+{
+	const struct sc_system_file *system;
+
+	if (roots->n == 1 || strchr(path, '/'))
+		return 0;
+	system = find_system(roots, path);
+	if (system)
+		return system->root;
+	return sc_undo_name(path) ? roots->undo : 0;
+}

@@ -1,0 +1,81 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * The directories that hold a server's tablespaces: its data directory, and
+ * what innodb_undo_directory, innodb_data_home_dir and innodb_data_file_path
+ * name besides.
+ *
+ * In a clone, files have one name each, whatever directory they lie in: undo
+ * tablespaces and files of the system tablespace that without a directory. So a
+ * name tells its directory, here, and on another server with other settings.
+ *
+ * Pure functions; any thread.
+ */
+#ifndef SC_BASE_ROOTS_H
+#define SC_BASE_ROOTS_H
+
+#include "io/base/err.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+/* The data directory and as many others. */
+#define SC_MAX_ROOTS 8
+/* Files of the system tablespace; the server has no limit but the length of
+ * innodb_data_file_path. */
+#define SC_MAX_SYSTEM_FILES 64
+/* Source: FN_REFLEN of the server. */
+#define SC_ROOT_PATH_MAX 512
+
+struct sc_system_file {
+	char name[256]; /* without directory */
+	uint8_t root;	/* index of its directory */
+};
+
+struct sc_roots {
+	int fd[SC_MAX_ROOTS]; /* 0: the data directory; borrowed */
+	/* For messages, absolute; that of the data directory is not used. */
+	char path[SC_MAX_ROOTS][SC_ROOT_PATH_MAX];
+	unsigned n;    /* >= 1 */
+	unsigned undo; /* index of the undo tablespaces' directory */
+	struct sc_system_file system[SC_MAX_SYSTEM_FILES];
+	unsigned n_system;
+};
+
+/*
+ * The next file that innodb_data_file_path names, as it stands there
+ * ("ibdata1:12M;/dir/ibdata2:10M:autoextend"). at: begins at the value, moves
+ * on. ret: cap bytes. 1, 0 at the end, or -1 (empty or too long). Source:
+ * SysTablespace::parse_params() in fsp/fsp0sysspace.cc.
+ */
+int sc_data_file_next(const char **at, char *ret, size_t cap);
+
+/* A path's last component. */
+const char *sc_base_name(const char *path);
+
+/*
+ * Set the files of the system tablespace. in: the index of each one's
+ * directory, in order; n of them. 0 or -1 (malformed, a name twice, too many,
+ * other than n).
+ */
+int sc_roots_set_system(struct sc_roots *roots, const char *data_file_path,
+			const uint8_t *in, size_t n, struct sc_err *err);
+
+/* Has an undo tablespace, or the log of its truncation, that name (without
+ * directory)? Source: storage/innobase/include/fsp0types.h, undo::Tablespace.
+ */
+bool sc_undo_name(const char *name);
+/* The same, but for a tablespace with a name of its own: *.ibu. */
+bool sc_undo_name_implicit(const char *name);
+
+/* The index of the directory in which a file of the clone lies. */
+unsigned sc_roots_find(const struct sc_roots *roots, const char *path);
+
+/* Its descriptor; roots NULL: everything lies in datadir. */
+static inline int sc_roots_at(const struct sc_roots *roots, int datadir,
+			      const char *path)
+{
+	return roots ? roots->fd[sc_roots_find(roots, path)] : datadir;
+}
+
+#endif
