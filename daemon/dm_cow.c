@@ -261,7 +261,7 @@ static int open_area(const struct sc_dm_cow_kind *kind,
 	    make_layer(need, o, err) == 0 &&
 	    zero_head(need->sys, &o->cow, err) == 0)
 		return 0;
-	(void)sc_dm_cow_close(&o->cow, &ignored);
+	(void)sc_dm_cow_close(&o->cow, SC_DM_REMOVE_MS, &ignored);
 	return -1;
 }
 
@@ -286,14 +286,14 @@ int sc_dm_cow_open(int sys, const struct sc_dm_settings *settings,
 	return 0;
 }
 
-int sc_dm_cow_close(struct sc_dm_cow *cow, struct sc_err *err)
+int sc_dm_cow_close(struct sc_dm_cow *cow, unsigned wait_ms, struct sc_err *err)
 {
 	int rc = 0;
 
 	if (!cow->kind)
 		return 0;
 	if (cow->layer)
-		rc = sc_dm_remove(cow->layer, err);
+		rc = sc_dm_remove(cow->layer, wait_ms, err);
 	if (cow->kind->close(cow, err) < 0)
 		rc = -1;
 	*cow = (struct sc_dm_cow){ .fd = -1, .zram = -1 };

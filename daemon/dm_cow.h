@@ -68,8 +68,10 @@ int sc_dm_cow_open(int sys, const struct sc_dm_settings *settings,
 		   const struct sc_dm_origin *origin, const char *name,
 		   const char *uuid, struct sc_dm_cow *ret, struct sc_err *err);
 
-/* 0 or -1 with what could not be undone. Closed twice is fine. */
-int sc_dm_cow_close(struct sc_dm_cow *cow, struct sc_err *err);
+/* 0 or -1 with what could not be undone. wait_ms: as sc_dm_remove()'s. Closed
+ * twice is fine. */
+int sc_dm_cow_close(struct sc_dm_cow *cow, unsigned wait_ms,
+		    struct sc_err *err);
 
 /* False when it has room for every chunk of the origin, in any case. */
 bool sc_dm_cow_can_fill(const struct sc_dm_cow *cow,

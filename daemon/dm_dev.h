@@ -65,10 +65,10 @@ int sc_dm_clear(dev_t dev, struct sc_err *err);
  */
 int sc_dm_swap(dev_t dev, uint64_t *ret_us, struct sc_err *err);
 
-/* Remove a device of ours; waits up to SC_DM_REMOVE_MS for the last user to
- * close it (io_uring and mounts of a killed process end after the process).
- * Fine when it is gone already. */
+/* Remove a device of ours; waits up to wait_ms for the last user to close it
+ * (io_uring and mounts of a killed process end after the process). Fine when it
+ * is gone already. */
 #define SC_DM_REMOVE_MS 10000
-int sc_dm_remove(dev_t dev, struct sc_err *err);
+int sc_dm_remove(dev_t dev, unsigned wait_ms, struct sc_err *err);
 
 #endif

@@ -194,16 +194,16 @@ static int remove_once(dev_t dev, struct sc_err *err)
 	return rc;
 }
 
-int sc_dm_remove(dev_t dev, struct sc_err *err)
+int sc_dm_remove(dev_t dev, unsigned most_ms, struct sc_err *err)
 {
-	uint64_t until = sc_now_ms() + SC_DM_REMOVE_MS;
+	uint64_t until = sc_now_ms() + most_ms;
 
 	for (unsigned wait_ms = 1;; wait_ms = SC_MIN(2 * wait_ms, 100u)) {
 		struct sc_err once = SC_ERR_INIT;
 
 		if (remove_once(dev, &once) == 0)
 			return 0;
-		if (once.sys_errno != EBUSY || sc_now_ms() > until)
+		if (once.sys_errno != EBUSY || sc_now_ms() >= until)
 			return sc_err_set(err, once.code, "%s", once.msg);
 		sc_sleep_ms(wait_ms);
 	}

@@ -28,6 +28,7 @@ struct sc_dm_image {
 	uint64_t made_us; /* just before the swap, CLOCK_MONOTONIC */
 	unsigned done;	  /* steps */
 	bool locked;
+	bool stays; /* an undo failed; what is under that is in use */
 
 	/* What a write may have waited: for the swap, and for the swap back.
 	 * Microseconds. */

@@ -81,7 +81,9 @@ int sc_dm_lock_idle(struct sc_err *err)
 	SC_LOCK_SCOPE(&held.mutex);
 
 	if (held.users)
-		return 0;
+		return sc_err_set(
+			err, SC_ER_INTERNAL_ERROR,
+			"images of devices are in use; what was left is removed later");
 	held.fd = lock_file(&other);
 	if (held.fd < 0 && other.sys_errno)
 		return sc_err_set(err, other.code, "%s", other.msg);

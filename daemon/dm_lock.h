@@ -13,7 +13,8 @@
 int sc_dm_lock_take(struct sc_err *err);
 void sc_dm_lock_drop(void);
 
-/* Take it for reaping: 1, or 0 when this or another process has images. */
+/* Take it for reaping: 1, 0 when another process has images, or -1 (this one
+ * has). */
 int sc_dm_lock_idle(struct sc_err *err);
 
 #endif

@@ -123,7 +123,7 @@ static int remove_parts(struct reaping *r, const char *part)
 
 		if (!is_part(&r->devices[i], part))
 			continue;
-		if (sc_dm_remove(r->devices[i].dev, &err) == 0)
+		if (sc_dm_remove(r->devices[i].dev, SC_DM_REMOVE_MS, &err) == 0)
 			n++;
 		else
 			sc_err_set(r->err, err.code, "%s", err.msg);

@@ -61,10 +61,16 @@ static int create(struct sc_dm_image *im, const char *part,
 	return sc_dm_create(name, uuid, table, ret, err);
 }
 
-/* Remove a device of ours and forget it. */
-static int drop(dev_t *dev, struct sc_err *err)
+/* What a device is in use by stays: then that is not waited for again. */
+static unsigned wait_ms(const struct sc_dm_image *im)
 {
-	int rc = *dev ? sc_dm_remove(*dev, err) : 0;
+	return im->stays ? 0 : SC_DM_REMOVE_MS;
+}
+
+/* Remove a device of ours and forget it. */
+static int drop(struct sc_dm_image *im, dev_t *dev, struct sc_err *err)
+{
+	int rc = *dev ? sc_dm_remove(*dev, wait_ms(im), err) : 0;
 
 	*dev = 0;
 	return rc;
@@ -85,7 +91,7 @@ static int make_cow(struct sc_dm_image *im, struct sc_err *err)
 
 static int undo_cow(struct sc_dm_image *im, struct sc_err *err)
 {
-	return sc_dm_cow_close(&im->cow, err);
+	return sc_dm_cow_close(&im->cow, wait_ms(im), err);
 }
 
 static int make_real(struct sc_dm_image *im, struct sc_err *err)
@@ -95,7 +101,7 @@ static int make_real(struct sc_dm_image *im, struct sc_err *err)
 
 static int undo_real(struct sc_dm_image *im, struct sc_err *err)
 {
-	return drop(&im->real, err);
+	return drop(im, &im->real, err);
 }
 
 /* Transient (N): no image is wanted after a crash of the host. Nothing reads
@@ -115,7 +121,7 @@ static int make_snapshot(struct sc_dm_image *im, struct sc_err *err)
 
 static int undo_snapshot(struct sc_dm_image *im, struct sc_err *err)
 {
-	return drop(&im->snap, err);
+	return drop(im, &im->snap, err);
 }
 
 /* What is dirty when the file system is frozen is written while writers wait:
@@ -307,8 +313,10 @@ int sc_dm_steps_undo(struct sc_dm_image *im, struct sc_err *err)
 
 		if (!steps[i].undo)
 			continue;
-		if (steps[i].undo(im, err) < 0)
+		if (steps[i].undo(im, err) < 0) {
+			im->stays = true;
 			rc = -1;
+		}
 		sc_step_done("dm undo", steps[i].name);
 	}
 	return rc;

@@ -23,6 +23,7 @@ struct donor {
 
 	struct sc_image *image;
 	struct sc_image *running;  /* the files as they are now; may be image */
+	bool given_back;	   /* the image, as far as that went */
 	struct sc_dblwr *dblwr;	   /* of an atomic image */
 	bool share;		   /* local: files share extents with those of
 				      the server */

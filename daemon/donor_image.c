@@ -141,33 +141,43 @@ static void free_doublewrite(struct donor *d)
 	d->dblwr = NULL;
 }
 
-int donor_drop_image(struct donor *d, struct sc_err *err)
+/* Once. What stays does not fail a clone, which has what it needs, and is not
+ * why one failed. */
+static void give_back(struct donor *d)
 {
 	struct sc_image *image = d->image;
+	struct sc_err err = SC_ERR_INIT;
 
-	if (image->check && image->check(image, err) < 0)
-		return -1;
-	d->copy.image = d->running;
 	free_doublewrite(d);
-	if (!image->undo)
-		return 0;
-	if (image->undo(image, err) < 0)
-		return sc_err_context(err, "provider %s", image->provider);
+	if (d->given_back || !image->undo)
+		return;
+	d->given_back = true;
+	if (image->undo(image, &err) < 0)
+		sc_provider_keep_left(image, &err);
 	sc_job_image(&d->job, image->provider, image->swap_us, image->undo_us);
 	sc_job_area(&d->job, 0, 0);
-	if (!image->undo_us)
-		return 0;
-	sc_info("provider %s: image given back, a write of this server waited at most %" PRIu64
-		".%03" PRIu64 " ms for it",
-		image->provider, image->undo_us / 1000, image->undo_us % 1000);
+	if (image->undo_us)
+		sc_info("provider %s: image given back, a write of this server waited at most %" PRIu64
+			".%03" PRIu64 " ms for it",
+			image->provider, image->undo_us / 1000,
+			image->undo_us % 1000);
+}
+
+int donor_drop_image(struct donor *d, struct sc_err *err)
+{
+	if (d->image->check && d->image->check(d->image, err) < 0)
+		return -1;
+	d->copy.image = d->running;
+	give_back(d);
 	return 0;
 }
 
 void donor_close_image(struct donor *d)
 {
-	free_doublewrite(d);
-	if (d->image)
+	if (d->image) {
+		give_back(d);
 		d->image->close(d->image);
+	}
 	if (d->running)
 		d->running->close(d->running);
 	d->image = d->running = NULL;

@@ -2,6 +2,7 @@
 /* The providers, and the choice between them; see provider.h. */
 #include "daemon/provider.h"
 
+#include "io/base/cleanup.h"
 #include "io/base/log.h"
 
 #include <inttypes.h>
@@ -15,6 +16,12 @@ const struct sc_provider *const sc_providers[] = {
 	&sc_provider_live,
 	NULL,
 };
+
+/* What could not be given back. */
+static struct {
+	pthread_mutex_t lock;
+	struct sc_err why;
+} left = { .lock = PTHREAD_MUTEX_INITIALIZER };
 
 static const struct sc_provider *by_choice(enum sc_provider_choice choice)
 {
@@ -73,12 +80,43 @@ static int open_wanted(const struct sc_image_request *request,
 	return 0;
 }
 
+void sc_provider_keep_left(const struct sc_image *image,
+			   const struct sc_err *why)
+{
+	SC_LOCK_SCOPE(&left.lock);
+
+	left.why = *why;
+	sc_err_context(&left.why, "provider %s could not give its image back",
+		       image->provider);
+	sc_error("%s", left.why.msg);
+}
+
+void sc_provider_left(char *text)
+{
+	SC_LOCK_SCOPE(&left.lock);
+
+	snprintf(text, SC_ERR_MSG_SIZE, "%s", left.why.msg);
+}
+
+/* One job tries, others that begin with it wait for that. */
+static void remove_left(const struct sc_config *config)
+{
+	struct sc_err logged = SC_ERR_INIT;
+	SC_LOCK_SCOPE(&left.lock);
+
+	if (!sc_err_is_set(&left.why) || sc_provider_reap(config, &logged) < 0)
+		return;
+	sc_info("what an earlier image had left is gone");
+	left.why = (struct sc_err)SC_ERR_INIT;
+}
+
 int sc_provider_open(const struct sc_image_request *request,
 		     enum sc_provider_choice wanted, struct sc_image **ret,
 		     struct sc_err *err)
 {
 	struct sc_err last = SC_ERR_INIT;
 
+	remove_left(request->config);
 	if (wanted != SC_PROVIDER_AUTO)
 		return open_wanted(request, wanted, ret, err);
 	for (size_t i = 0; sc_providers[i]; i++) {

@@ -97,6 +97,17 @@ int sc_provider_open(const struct sc_image_request *request,
 		     enum sc_provider_choice wanted, struct sc_image **ret,
 		     struct sc_err *err);
 
+/*
+ * An image could not be given back (struct sc_image, undo()). Nobody waits for
+ * that: it is logged as an error, told by `snapclone status`, and removed
+ * before the next image is made, or by reaping. Any thread.
+ */
+void sc_provider_keep_left(const struct sc_image *image,
+			   const struct sc_err *why);
+/* What was left last and may be there still; text: SC_ERR_MSG_SIZE bytes, ""
+ * when nothing was. Any thread. */
+void sc_provider_left(char *text);
+
 /* Reap for every provider; each removal and each failure is logged. Returns
  * the number of images removed, or -1 with the first failure. */
 int sc_provider_reap(const struct sc_config *config, struct sc_err *err);

@@ -3,6 +3,7 @@
 #include "daemon/session.h"
 
 #include "daemon/conn.h"
+#include "daemon/provider.h"
 #include "io/base/cleanup.h"
 #include "io/base/clock.h"
 #include "io/base/log.h"
@@ -240,6 +241,7 @@ static int end_job(struct sc_session *s, struct sc_err *err)
 static int reply_status(struct sc_session *s, struct sc_err *err)
 {
 	struct sc_registry *r = s->registry;
+	char left[SC_ERR_MSG_SIZE];
 	struct sc_enc enc = { 0 };
 
 	pthread_mutex_lock(&r->lock);
@@ -252,6 +254,8 @@ static int reply_status(struct sc_session *s, struct sc_err *err)
 		sc_ctl_put_job_status(&enc, &st);
 	}
 	pthread_mutex_unlock(&r->lock);
+	sc_provider_left(left);
+	sc_enc_str(&enc, left);
 	return sc_session_send(s, SC_CTL_STATUS_REPLY, &enc, err);
 }
 

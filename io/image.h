@@ -24,7 +24,8 @@ struct sc_image {
 	/* Nothing is read any more: give back what the image costs the donor.
 	 * Sets undo_us. Called once at most, by the job's thread, when no file
 	 * of the image is open; NULL: close() does it. 0 or -1 (what stayed,
-	 * and how to remove it); the image is not used after either. */
+	 * and how to remove it; the clone can go on); the image is not used
+	 * after either. */
 	int (*undo)(struct sc_image *image, struct sc_err *err);
 	/* Free it, with undo() when that was not called. */
 	void (*close)(struct sc_image *image);

@@ -102,6 +102,7 @@ static void print_job(const struct sc_ctl_job_status *j)
 static int ask(int sock, struct sc_err *err)
 {
 	CLEANUP_MSG struct sc_ctl_msg msg = { 0 };
+	char left[SC_ERR_MSG_SIZE];
 	struct sc_dec dec;
 	uint32_t n;
 
@@ -122,6 +123,12 @@ static int ask(int sock, struct sc_err *err)
 					  "malformed STATUS_REPLY");
 		print_job(&job);
 	}
+	sc_dec_str(&dec, left, sizeof(left));
+	if (sc_dec_end(&dec) < 0)
+		return sc_err_set(err, SC_ER_CLONE_PROTOCOL,
+				  "malformed STATUS_REPLY");
+	if (left[0])
+		printf("ERROR: %s\n", left);
 	return (int)n;
 }
 

@@ -61,7 +61,8 @@ enum sc_ctl_type {
 	SC_CTL_LOG = 14,    /* embedded daemon: u8 level, string */
 	SC_CTL_STATUS = 15, /* CLI: no body */
 	SC_CTL_STATUS_REPLY =
-		16,	     /* daemon: u32 n, n x struct sc_ctl_job_status */
+		16, /* daemon: u32 n, n x struct sc_ctl_job_status, string:
+		       what an image has left, or "" */
 	SC_CTL_STAGED = 17,  /* daemon, in place: struct sc_ctl_done; complete
 				and checked, waiting for PREPARE */
 	SC_CTL_PREPARE = 18, /* plugin: write the lists; no body */

@@ -36,10 +36,13 @@ enum sc_mysql_errno {
 	SC_ER_CLONE_DISK_SPACE = 3873,
 };
 
+#define SC_ERR_MSG_SIZE 512
+
 struct sc_err {
 	int code;      /* MySQL error number, 0 = no error */
 	int sys_errno; /* errno behind it, 0 = none */
-	char msg[512]; /* lower case, names object and numbers, no full stop */
+	/* lower case, names object and numbers, no full stop */
+	char msg[SC_ERR_MSG_SIZE];
 };
 
 #define SC_ERR_INIT                                                            \

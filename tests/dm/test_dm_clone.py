@@ -150,6 +150,29 @@ def status(service):
     return run(os.path.join(BUILD, 'snapclone'), 'status', f'--socket={service.path}')
 
 
+def test_image_that_stays(places, services):
+    """The snapshot is in use by somebody when it is to go: the clone counts, the daemon says so, and the next one removes it."""
+    box, other = places()
+    service = services(box, COW)
+    donor = start_donor(box, megabytes=20, loose_clone_daemon_socket=service.path)
+    donor.sql("SET GLOBAL clone_provider = 'DM'")
+    before, pid, clones = table(), donor.pid, other.path('clones')
+    clone = begin_slowly(donor, clones + '/first')
+    minor = run('dmsetup', 'info', '-c', '--noheadings', '-o', 'minor', 'origin-snapclone-snap').strip()
+    with open(f'/dev/dm-{minor}', 'rb'):
+        fast(donor)
+        assert clone.result() == (0, '')
+    assert table() == before
+    said = 'provider dm could not give its image back: undoing the image of origin (`snapclone cleanup` removes what stayed)'
+    assert 'ERROR: ' + said in status(service)
+    assert ': error: ' + said in read(service.log)
+    donor.sql(local(clones + '/second'))
+    assert 'what an earlier image had left is gone' in from_image(service)
+    assert status(service) == 'no jobs\n'
+    unharmed(donor, pid)
+    assert table() == before
+
+
 def test_two_servers_on_one_device(places, services):
     """Two data directories on one device: while one is cloned from an image, the other one is cloned without."""
     box, other = places()
