@@ -120,6 +120,9 @@ FS_WRAPPED := openat syscall mkdirat renameat unlinkat write pwrite ftruncate fa
               sc_engine_open
 $(B)/unit/test_inplace_crash: LDFLAGS += $(addprefix -Wl$(comma)--wrap=,$(FS_WRAPPED))
 
+# Directories that cannot be read to their end.
+$(B)/unit/test_fdio: LDFLAGS += -Wl,--wrap=readdir
+
 # A kernel without some of io_uring.
 $(B)/unit/test_engine_ladder: LDFLAGS += -Wl,--wrap=io_uring_queue_init,--wrap=io_uring_register_files
 

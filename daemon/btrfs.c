@@ -90,10 +90,11 @@ static int walk(struct nested *n, int at, size_t len, int depth)
 
 	if (!dir)
 		return -errno;
-	while (depth < MAX_DEPTH && (de = readdir(dir))) {
+	errno = 0;
+	while (depth < MAX_DEPTH && (de = sc_dir_next(dir))) {
 		int rc;
 
-		if (sc_is_dot(de->d_name) || de->d_type != DT_DIR ||
+		if (de->d_type != DT_DIR ||
 		    !strncmp(de->d_name, SC_BTRFS_PREFIX,
 			     strlen(SC_BTRFS_PREFIX)))
 			continue;
@@ -101,6 +102,8 @@ static int walk(struct nested *n, int at, size_t len, int depth)
 		if (rc)
 			return rc;
 	}
+	if (errno)
+		return -errno;
 	n->path[len] = '\0';
 	return 0;
 }
@@ -262,15 +265,20 @@ int sc_btrfs_reap_top(int top, struct sc_err *err)
 	int n = 0;
 
 	if (flock(top, LOCK_EX) < 0)
-		return failed(err, "lock for", "a look at them");
+		return sc_err_sys(
+			err, SC_ER_INTERNAL_ERROR, errno,
+			"cannot lock the top of the file system to look for snapshots");
 	dir = sc_dir_open(top);
-	while (dir && (de = readdir(dir))) {
+	while (dir && (de = sc_dir_next(dir))) {
 		int rc = is_ours(de->d_name) ? reap_one(top, de->d_name, err)
 					     : 0;
 
 		n += rc > 0;
 		bad |= rc < 0;
 	}
+	if (errno)
+		bad = sc_err_sys(err, SC_ER_INTERNAL_ERROR, errno,
+				 "cannot read the top of the file system") < 0;
 	(void)flock(top, LOCK_UN);
-	return bad || !dir ? -1 : n;
+	return bad ? -1 : n;
 }

@@ -87,9 +87,8 @@ static int check_mounts_below(int datadir, dev_t dev, struct sc_err *err)
 	if (!dir)
 		return sc_err_sys(err, SC_ER_INTERNAL_ERROR, errno,
 				  "cannot read the data directory");
-	while ((de = readdir(dir))) {
-		if (!strcmp(de->d_name, "..") ||
-		    fstatat(datadir, de->d_name, &st, AT_SYMLINK_NOFOLLOW) <
+	while ((de = sc_dir_next(dir))) {
+		if (fstatat(datadir, de->d_name, &st, AT_SYMLINK_NOFOLLOW) <
 			    0 ||
 		    st.st_dev == dev)
 			continue;
@@ -98,7 +97,9 @@ static int check_mounts_below(int datadir, dev_t dev, struct sc_err *err)
 			"%s is on another device than the data directory",
 			de->d_name);
 	}
-	return 0;
+	return errno ? sc_err_sys(err, SC_ER_INTERNAL_ERROR, errno,
+				  "cannot read the data directory")
+		     : 0;
 }
 
 /* All of the server that an image has to have is on one device. */

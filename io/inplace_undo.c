@@ -89,8 +89,11 @@ static void visit(int at, const char *name, bool top, struct sc_err *err)
 {
 	struct stat st;
 
-	if (fstatat(at, name, &st, AT_SYMLINK_NOFOLLOW) < 0)
+	if (fstatat(at, name, &st, AT_SYMLINK_NOFOLLOW) < 0) {
+		if (errno != ENOENT)
+			failed(errno, name, err);
 		return;
+	}
 	if (is_staged(name) && S_ISDIR(st.st_mode)) {
 		remove_dir(at, name, err);
 	} else if (is_staged(name)) {
@@ -101,8 +104,11 @@ static void visit(int at, const char *name, bool top, struct sc_err *err)
 			openat(at, name,
 			       O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
 
+		/* What is not ours to read (lost+found) was not staged into. */
 		if (sub >= 0)
 			remove_staged(sub, false, err);
+		else if (errno != ENOENT && errno != EACCES)
+			failed(errno, name, err);
 	}
 }
 
@@ -116,10 +122,10 @@ static void remove_staged(int at, bool top, struct sc_err *err)
 		failed(errno, "opendir", err);
 		return;
 	}
-	while ((de = readdir(stream))) {
-		if (!sc_is_dot(de->d_name))
-			visit(at, de->d_name, top, err);
-	}
+	while ((de = sc_dir_next(stream)))
+		visit(at, de->d_name, top, err);
+	if (errno)
+		failed(errno, "readdir", err);
 }
 
 /* Directories that staging made, the last one first. One that has got content

@@ -81,13 +81,12 @@ static int check_empty(struct sc_staged *stage, struct sc_err *err)
 
 	if (!dir)
 		return stage_error(errno, "opendir", err);
-	while ((de = readdir(dir))) {
-		if (!sc_is_dot(de->d_name))
-			return sc_err_set(err, SC_ER_INTERNAL_ERROR,
-					  "target directory %s is not empty",
-					  stage->name);
-	}
-	return 0;
+	de = sc_dir_next(dir);
+	if (de)
+		return sc_err_set(err, SC_ER_INTERNAL_ERROR,
+				  "target directory %s is not empty",
+				  stage->name);
+	return errno ? stage_error(errno, "readdir", err) : 0;
 }
 
 /*

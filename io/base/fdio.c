@@ -180,6 +180,17 @@ bool sc_is_dot(const char *name)
 	return !strcmp(name, ".") || !strcmp(name, "..");
 }
 
+struct dirent *sc_dir_next(DIR *dir)
+{
+	struct dirent *de;
+
+	do {
+		errno = 0;
+		de = readdir(dir);
+	} while (de && sc_is_dot(de->d_name));
+	return de;
+}
+
 DIR *sc_dir_open(int dirfd)
 {
 	const int flags = O_RDONLY | O_DIRECTORY | O_CLOEXEC;
@@ -238,10 +249,11 @@ int sc_tree_remove(int dirfd, struct sc_err *err)
 	if (!dir || fstat(dirfd, &st) < 0)
 		return sc_err_sys(err, SC_ER_INTERNAL_ERROR, errno,
 				  "cannot read a directory to remove");
-	while ((de = readdir(dir))) {
-		if (!sc_is_dot(de->d_name))
-			remove_entry(dirfd, de->d_name, st.st_dev, err);
-	}
+	while ((de = sc_dir_next(dir)))
+		remove_entry(dirfd, de->d_name, st.st_dev, err);
+	if (errno && !sc_err_is_set(err))
+		sc_err_sys(err, SC_ER_INTERNAL_ERROR, errno,
+			   "cannot read a directory to remove");
 	return sc_err_is_set(err) ? -1 : 0;
 }
 
@@ -253,13 +265,11 @@ int sc_tree_sync_dirs(int root, struct sc_err *err)
 	if (!dir)
 		return sc_err_sys(err, SC_ER_INTERNAL_ERROR, errno,
 				  "cannot read a directory to sync");
-	while ((de = readdir(dir))) {
-		CLEANUP_CLOSE int sub = -1;
+	while ((de = sc_dir_next(dir))) {
+		CLEANUP_CLOSE int sub =
+			openat(root, de->d_name,
+			       O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
 
-		if (sc_is_dot(de->d_name))
-			continue;
-		sub = openat(root, de->d_name,
-			     O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
 		if (sub < 0 && errno != ENOTDIR && errno != ELOOP &&
 		    errno != ENOENT && errno != EACCES)
 			return sc_err_sys(err, SC_ER_INTERNAL_ERROR, errno,
@@ -267,6 +277,9 @@ int sc_tree_sync_dirs(int root, struct sc_err *err)
 		if (sub >= 0 && sc_tree_sync_dirs(sub, err) < 0)
 			return -1;
 	}
+	if (errno)
+		return sc_err_sys(err, SC_ER_INTERNAL_ERROR, errno,
+				  "cannot read a directory to sync");
 	/* The stream's own descriptor is open for reading, O_PATH would not do.
 	 */
 	if (fsync(dirfd(dir)) < 0)

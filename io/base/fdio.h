@@ -39,6 +39,10 @@ int sc_mkdirs_for(int dirfd, const char *path, uid_t uid, gid_t gid);
  * NULL with errno. closedir() it, or CLEANUP_CLOSEDIR. */
 DIR *sc_dir_open(int dirfd);
 
+/* The next entry that is neither "." nor "..". NULL with errno 0 at the end,
+ * else with errno: the rest was not read. */
+struct dirent *sc_dir_next(DIR *dir);
+
 /* "." or "..". */
 bool sc_is_dot(const char *name);
 

@@ -6,6 +6,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <linux/filter.h>
 #include <linux/seccomp.h>
 #include <pthread.h>
@@ -515,6 +516,45 @@ static void sync_skips_what_may_not_be_read(void **state)
 	assert_int_equal(rc, 0);
 }
 
+/* ---- directories that cannot be read to their end -------------------------
+ */
+
+static unsigned entries_left = UINT_MAX;
+
+struct dirent *__real_readdir(DIR *stream);
+struct dirent *__wrap_readdir(DIR *stream);
+struct dirent *__wrap_readdir(DIR *stream)
+{
+	if (entries_left) {
+		entries_left--;
+		return __real_readdir(stream);
+	}
+	errno = EIO;
+	return NULL;
+}
+
+/* A directory of which a part was read looks like a small one. */
+static void half_a_directory_is_an_error(void **state)
+{
+	struct sc_err err = SC_ERR_INIT;
+
+	(void)state;
+	make_tree();
+	for (unsigned n = 0; n < 3; n++) {
+		err = (struct sc_err)SC_ERR_INIT;
+		entries_left = n;
+		assert_int_equal(sc_tree_sync_dirs(dir.fd, &err), -1);
+		assert_int_equal(err.sys_errno, EIO);
+		err = (struct sc_err)SC_ERR_INIT;
+		entries_left = n;
+		assert_int_equal(sc_tree_remove(dir.fd, &err), -1);
+		assert_int_equal(err.sys_errno, EIO);
+	}
+	entries_left = UINT_MAX;
+	err = (struct sc_err)SC_ERR_INIT;
+	assert_int_equal(sc_tree_remove(dir.fd, &err), 0);
+}
+
 #define TEST(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
 
 int main(void)
@@ -540,6 +580,7 @@ int main(void)
 		TEST(write_files_fails_cleanly),
 		TEST(sync_directories),
 		TEST(sync_skips_what_may_not_be_read),
+		TEST(half_a_directory_is_an_error),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
