@@ -2,6 +2,7 @@
 /* Temporary directories, files and pages for tests. */
 #include "tests/unit/dir_fixture.h"
 
+#include "io/base/clock.h"
 #include "io/crc32c.h"
 
 #include <assert.h>
@@ -9,6 +10,7 @@
 #include <fcntl.h>
 #include <ftw.h>
 #include <limits.h>
+#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -175,7 +177,27 @@ unsigned fx_count_fds(void)
 	return count_entries("/proc/self/fd");
 }
 
+static void *no_main(void *arg)
+{
+	return arg;
+}
+
 unsigned fx_count_threads(void)
 {
+	static bool begun;
+	pthread_t thread;
+
+	/* ThreadSanitizer begins a thread of its own beside the first one. */
+	if (!begun && pthread_create(&thread, NULL, no_main, NULL) == 0) {
+		begun = true;
+		pthread_join(thread, NULL);
+	}
 	return count_entries("/proc/self/task");
+}
+
+bool fx_threads_at_most(unsigned n)
+{
+	for (int i = 0; i < 5000 && fx_count_threads() > n; i++)
+		sc_sleep_ms(1);
+	return fx_count_threads() <= n;
 }

@@ -8,6 +8,7 @@
 
 #include "io/pages.h"
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -51,5 +52,9 @@ uint8_t *fx_pages(const struct sc_page_spec *spec, uint32_t n_pages,
 /* Open descriptors and threads of this process. */
 unsigned fx_count_fds(void);
 unsigned fx_count_threads(void);
+
+/* No more than n threads: one that was joined is in /proc for another moment,
+ * which is waited for (5 s at most). */
+bool fx_threads_at_most(unsigned n);
 
 #endif

@@ -109,14 +109,6 @@ static int setup(bool with_tls)
 	return sc_data_server_start(&params, &server, &port, &err);
 }
 
-/* A thread that was joined is in /proc for another moment. */
-static bool threads_at_most(unsigned n)
-{
-	for (int i = 0; i < 500 && fx_count_threads() > n; i++)
-		sc_sleep_ms(1);
-	return fx_count_threads() <= n;
-}
-
 /* Nothing stays; called when the test has closed its own connections. */
 static int teardown(void **state)
 {
@@ -126,7 +118,7 @@ static int teardown(void **state)
 	sc_data_server_free(server);
 	sc_job_destroy(&job);
 	if (sc_now_ms() - began > 1000 || fx_count_fds() != fds_before ||
-	    !threads_at_most(threads_before)) {
+	    !fx_threads_at_most(threads_before)) {
 		print_error("%u ms, %u fds of %u, %u threads of %u\n",
 			    (unsigned)(sc_now_ms() - began), fx_count_fds(),
 			    fds_before, fx_count_threads(), threads_before);
@@ -559,7 +551,7 @@ static void places_are_used_again(void **state)
 		hello.job_id[0] ^= 1;
 		expect_no_entry(&hello);
 	}
-	assert_true(threads_at_most(threads_before + 3));
+	assert_true(fx_threads_at_most(threads_before + 3));
 	expect_unharmed();
 }
 
@@ -682,7 +674,7 @@ static void free_with_everybody_there(void **state)
 	}
 	sc_data_server_free(server);
 	server = NULL;
-	assert_true(threads_at_most(threads_before));
+	assert_true(fx_threads_at_most(threads_before));
 	for (unsigned i = 0; i < STREAMS; i++)
 		hang_up(conns[i]);
 	for (size_t i = 0; i < SC_ARRAY_SIZE(fds); i++)

@@ -49,12 +49,13 @@ static unsigned fds_before;
 /* ---- set-up
  * ------------------------------------------------------------------ */
 
+/* In the recipient's thread: the donor's list changes meanwhile. */
 static int put_chunk(unsigned file, uint64_t off)
 {
 	struct sc_chunk chunk = { .file = file, .off = off };
 
 	chunk.len =
-		(uint32_t)SC_MIN(list.files[file].size - off, SC_CHUNK_SIZE);
+		(uint32_t)SC_MIN(r.list.files[file].size - off, SC_CHUNK_SIZE);
 	sc_digest(content[file] + off, chunk.len, chunk.digest);
 	return fx_stage_put(r.stage, 1, &chunk, content[file] + off, &failure);
 }
