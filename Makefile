@@ -123,6 +123,9 @@ $(B)/unit/test_inplace_crash: LDFLAGS += $(addprefix -Wl$(comma)--wrap=,$(FS_WRA
 # Directories that cannot be read to their end.
 $(B)/unit/test_fdio: LDFLAGS += -Wl,--wrap=readdir
 
+# Files that cannot be looked at.
+$(B)/unit/test_filelist: LDFLAGS += -Wl,--wrap=statx
+
 # A kernel without some of io_uring.
 $(B)/unit/test_engine_ladder: LDFLAGS += -Wl,--wrap=io_uring_queue_init,--wrap=io_uring_register_files
 

@@ -185,16 +185,19 @@ static int open_directories(struct image_btrfs *image,
 			    const struct sc_btrfs_place *place,
 			    struct sc_err *err)
 {
-	struct sc_btrfs_place redo;
+	struct sc_btrfs_place redo = { 0 };
+	int rc;
 
 	image->base.root = open_in_snapshot(image, request->datadir, place,
 					    "data directory", err);
 	if (image->base.root < 0)
 		return -1;
 	/* Elsewhere: the checkpoint that the follower began with is C. */
-	if (!sc_btrfs_is(request->redo) ||
-	    sc_btrfs_place(request->redo, &redo) < 0 ||
-	    redo.subvolume != place->subvolume) {
+	rc = sc_btrfs_is(request->redo) ? sc_btrfs_place(request->redo, &redo)
+					: 0;
+	if (rc < 0)
+		return not_found(err, -rc, "redo directory");
+	if (redo.subvolume != place->subvolume) {
 		sc_info("the redo log is not in the data directory's subvolume: recovery of the clone begins at the checkpoint before the snapshot");
 		return 0;
 	}

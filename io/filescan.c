@@ -73,6 +73,13 @@ static bool is_root(const struct scan *sc, int dir)
 	return false;
 }
 
+/* Gone, for DDL runs; and what mysqld cannot read, outside its data directory,
+ * is not its. */
+static bool is_nothing(const struct scan *sc, int sys_errno)
+{
+	return sys_errno == ENOENT || (sc->root && sys_errno == EACCES);
+}
+
 /* Symbolic links are refused where they would hide tablespaces. */
 static int scan_subdir(struct scan *sc, int at, const char *name,
 		       const char *path, int depth)
@@ -93,8 +100,7 @@ static int scan_subdir(struct scan *sc, int at, const char *name,
 			sc->err, SC_ER_INTERNAL_ERROR,
 			"%s is a symbolic link to a directory, which cannot be cloned; HINT: move the directory into the data directory",
 			path);
-	/* What mysqld cannot read, outside its data directory, is not its. */
-	if (sub < 0 && (errno == ENOENT || (sc->root && errno == EACCES)))
+	if (sub < 0 && is_nothing(sc, errno))
 		return 0;
 	if (sub < 0)
 		return scan_failed(sc, errno, path);
@@ -107,12 +113,16 @@ static const char *clone_name(const struct scan *sc, const char *path)
 	return sc->root ? sc_base_name(path) : path;
 }
 
-/* Mode 0 when it is not there. */
-static mode_t look_at(int at, const char *name, struct statx *st)
+/* 0 with *ret_type 0 when it is not there any more, for DDL runs; or -1: what
+ * cannot be looked at must not pass for a file that is gone. */
+static int look_at(struct scan *sc, int at, const char *name, const char *path,
+		   struct statx *st, mode_t *ret_type)
 {
-	return statx(at, name, AT_SYMLINK_NOFOLLOW, SCAN_STATX, st) < 0
-		       ? 0
-		       : st->stx_mode & S_IFMT;
+	*ret_type = 0;
+	if (statx(at, name, AT_SYMLINK_NOFOLLOW, SCAN_STATX, st) < 0)
+		return is_nothing(sc, errno) ? 0 : scan_failed(sc, errno, path);
+	*ret_type = st->stx_mode & S_IFMT;
+	return 0;
 }
 
 /*
@@ -155,11 +165,11 @@ static int scan_entry(struct scan *sc, int at, const char *name,
 		     name);
 	if (n < 0 || (size_t)n >= sizeof(path))
 		return scan_failed(sc, ENAMETOOLONG, name);
-	type = look_at(at, name, &st);
+	if (look_at(sc, at, name, path, &st, &type) < 0)
+		return -1;
 	/* A schema may have the name of one of InnoDB's files. */
 	if (S_ISDIR(type) || !sc_file_wanted(name, depth, &kind))
 		return scan_subdir(sc, at, name, path, depth);
-	/* DDL runs. */
 	if (!type || is_listed(sc, clone_name(sc, path)))
 		return 0;
 	rc = check_place(sc, path, name, depth);

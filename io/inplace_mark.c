@@ -64,14 +64,16 @@ static int open_mark(int dir, uid_t uid, gid_t gid, struct sc_err *err)
 	return -1;
 }
 
-/* False when its last owner removed it before we had the lock. */
-static bool is_current(int dir, int fd)
+/* 1; 0 when its last owner removed it before we had the lock; -1 with errno. */
+static int is_current(int dir, int fd)
 {
 	struct stat here, there;
 
-	return fstat(fd, &here) == 0 &&
-	       fstatat(dir, SC_STAGE_MARK, &there, AT_SYMLINK_NOFOLLOW) == 0 &&
-	       here.st_dev == there.st_dev && here.st_ino == there.st_ino;
+	if (fstat(fd, &here) < 0)
+		return -1;
+	if (fstatat(dir, SC_STAGE_MARK, &there, AT_SYMLINK_NOFOLLOW) < 0)
+		return errno == ENOENT ? 0 : -1;
+	return here.st_dev == there.st_dev && here.st_ino == there.st_ino;
 }
 
 static int lock_failed(struct sc_err *err)
@@ -87,18 +89,20 @@ static int lock_failed(struct sc_err *err)
 static int lock_mark(int dir, uid_t uid, gid_t gid, struct sc_err *err)
 {
 	for (;;) {
-		int fd = open_mark(dir, uid, gid, err);
+		int fd = open_mark(dir, uid, gid, err), current;
 
 		if (fd < 0)
 			return -1;
-		if (flock(fd, LOCK_EX | LOCK_NB) < 0) {
-			lock_failed(err);
-			close(fd);
-			return -1;
-		}
-		if (is_current(dir, fd))
+		current = flock(fd, LOCK_EX | LOCK_NB) < 0
+				  ? -1
+				  : is_current(dir, fd);
+		if (current > 0)
 			return fd;
+		if (current < 0)
+			lock_failed(err);
 		close(fd);
+		if (current < 0)
+			return -1;
 	}
 }
 

@@ -669,6 +669,37 @@ static void vanishing_files(void **state)
 	vanishes = NULL;
 }
 
+/* A name that cannot be looked at. */
+static const char *unseen;
+
+int __real_statx(int at, const char *name, int flags, unsigned mask,
+		 struct statx *st);
+int __wrap_statx(int at, const char *name, int flags, unsigned mask,
+		 struct statx *st);
+int __wrap_statx(int at, const char *name, int flags, unsigned mask,
+		 struct statx *st)
+{
+	if (!unseen || strcmp(name, unseen) != 0)
+		return __real_statx(at, name, flags, mask, st);
+	errno = EIO;
+	return -1;
+}
+
+/* It must not be taken for one that DDL removed. */
+static void unseen_files(void **state)
+{
+	(void)state;
+	put_space("ibdata1", FX_FLAGS_PLAIN, 3);
+	put_space("db/t.ibd", FX_FLAGS_PLAIN, 3);
+	unseen = "t.ibd";
+	expect_refused("cannot read db/t.ibd in the data directory: Input");
+	sc_filelist_free(&list);
+	err = (struct sc_err)SC_ERR_INIT;
+	unseen = "db";
+	expect_refused("cannot read db in the data directory: Input");
+	unseen = NULL;
+}
+
 static void no_descriptor_left(void **state)
 {
 	unsigned fds = fx_count_fds();
@@ -716,6 +747,7 @@ int main(void)
 		TEST(gone_ones_are_not_known),
 		TEST(page_0_is_read_again),
 		TEST(vanishing_files),
+		TEST(unseen_files),
 		TEST(no_descriptor_left),
 	};
 
