@@ -10,7 +10,9 @@
 #include "io/base/log.h"
 #include "io/base/num.h"
 
+#include <errno.h>
 #include <stdlib.h>
+#include <string.h>
 
 /* Offsets on a page, and types. Source: fil0types.h, page0types.h
  * (PAGE_HEADER 38 + PAGE_INDEX_ID 28). */
@@ -60,10 +62,15 @@ static bool may_be_root(const struct roots *roots, const struct sc_file *file,
 	CLEANUP_CLOSE int fd = running->open_file(running, file->path, false);
 	uint8_t head[HEAD];
 	uint16_t type;
+	ssize_t n = fd;
 
-	if (fd < 0 ||
-	    sc_pread_full(fd, head, HEAD,
-			  (uint64_t)page * file->spec.physical_size) < HEAD)
+	if (fd >= 0)
+		n = sc_pread_full(fd, head, HEAD,
+				  (uint64_t)page * file->spec.physical_size);
+	if (n < 0 && n != -ENOENT)
+		sc_info("%s is copied again, as it cannot be looked at: %s",
+			file->path, strerrordesc_np((int)-n));
+	if (n < HEAD)
 		return true;
 	type = sc_load_be16(head + PAGE_TYPE);
 	if (type >= SC_PAGE_TYPE_ENCRYPTED - 1 &&

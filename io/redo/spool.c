@@ -10,6 +10,7 @@
 #include "io/base/cleanup.h"
 #include "io/base/clock.h"
 #include "io/base/fdio.h"
+#include "io/base/log.h"
 #include "io/base/num.h"
 
 #include <errno.h>
@@ -17,16 +18,18 @@
 #include <inttypes.h>
 #include <limits.h>
 #include <stdio.h>
+#include <string.h>
 #include <sys/stat.h>
 
 /* Holes are punched in units of this; smaller queues are never punched. */
 enum { PUNCH = 1 << 20, LIMIT_MIN = 64 << 10 };
 
 struct sc_redo_spool {
-	pthread_mutex_t lock; /* guards all below but fd and punched */
+	pthread_mutex_t lock; /* guards all below but fd and reader's */
 	pthread_cond_t filled;
 	int fd;		     /* owned */
 	uint64_t punched;    /* reader's: file offset, multiple of PUNCH */
+	bool cannot_punch;   /* reader's: it has said so */
 	uint64_t head, tail; /* file offsets of the queued bytes */
 	uint64_t tail_lsn;   /* LSN at tail, valid once begun */
 	bool begun, ended;
@@ -212,16 +215,21 @@ static void wait_filled(struct sc_redo_spool *s, unsigned timeout_ms)
 			break;
 }
 
-/* Give back the space of whole units before `upto`. Best effort: a file system
- * that cannot punch keeps them until the queue runs empty. */
+/* Give back the space of whole units before `upto`. A file system that cannot
+ * punch keeps them until the queue runs empty. */
 static void punch(struct sc_redo_spool *s, uint64_t upto)
 {
 	uint64_t end = sc_align_down(upto, PUNCH);
 
 	if (end <= s->punched)
 		return;
-	(void)!fallocate(s->fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE,
-			 (off_t)s->punched, (off_t)(end - s->punched));
+	if (fallocate(s->fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE,
+		      (off_t)s->punched, (off_t)(end - s->punched)) < 0 &&
+	    !s->cannot_punch) {
+		s->cannot_punch = true;
+		sc_warning("redo keeps its space when it was read: %s",
+			   strerrordesc_np(errno));
+	}
 	s->punched = end;
 }
 
