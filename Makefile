@@ -148,8 +148,11 @@ $(B)/fuzz/fuzz_recipient $(B)/unit/test_recipient: LDFLAGS += -Wl,--wrap=recipie
 fuzzers: $(FUZZERS)
 
 # The fault campaign (tests/fault/campaign.c) makes calls of a daemon fail.
-FAULT_WRAPPED := malloc calloc realloc reallocarray strdup mmap pthread_create pread fstat fdopendir pwrite write \
-                 mkdirat renameat unlinkat ftruncate fallocate fsync flock openat syscall sendmsg recvmsg recv connect accept4
+FAULT_WRAPPED := malloc calloc realloc reallocarray strdup mmap posix_memalign pthread_create \
+                 EVP_CIPHER_fetch EVP_CIPHER_CTX_new \
+                 pread fstat fstatat statx fdopendir readdir fstatfs fstatvfs fsopen fsconfig fsmount \
+                 pwrite write mkdirat renameat unlinkat ftruncate fallocate fsync flock syncfs futimens fchmod fchown fchownat \
+                 openat syscall ioctl sendmsg recvmsg recv connect accept4
 ifdef HOOKS
 $(B)/snapcloned: $(B)/obj/tests/fault/hooks.o
 $(B)/snapcloned: LDFLAGS += $(addprefix -Wl$(comma)--wrap=,$(FAULT_WRAPPED))
@@ -235,7 +238,7 @@ check-san: ## the tests under AddressSanitizer and UBSan, ThreadSanitizer and va
 	tests/run fault --tsan
 	tests/run --san
 
-fault: ## the whole fault campaign (tests/fault)
+fault: ## the whole fault campaign (tests/fault; as root also on images)
 	scripts/deps --check || scripts/deps
 	$(MAKE) --no-print-directory all hooks build/fault/campaign
 	tests/run fault --all

@@ -57,6 +57,16 @@ static int add_calls(struct cases *cases, struct fault_case *c, uint64_t first,
 	return 0;
 }
 
+/* A daemon dies when a step is done first. */
+static bool is_first(const struct fault_board *board, unsigned mark)
+{
+	for (unsigned m = 0; m < mark; m++) {
+		if (!strcmp(board->marks[m].step, board->marks[mark].step))
+			return false;
+	}
+	return true;
+}
+
 int cases_add(struct cases *cases, enum how how, enum side side,
 	      const struct fault_board *board, unsigned picks)
 {
@@ -78,7 +88,7 @@ int cases_add(struct cases *cases, enum how how, enum side side,
 			before[c.class] = upto;
 		}
 		c.dies = true;
-		if (!last && add(cases, &c) < 0)
+		if (!last && is_first(board, m) && add(cases, &c) < 0)
 			return -1;
 	}
 	return 0;
@@ -94,11 +104,11 @@ const char *case_error_name(const struct fault_case *c)
 void case_text(const struct fault_case *c, char text[160])
 {
 	if (c->dies)
-		snprintf(text, 160, "%s %s SIGKILL [%s]", how_names[c->how],
-			 side_names[c->side], c->step);
+		snprintf(text, 160, "%s %s SIGKILL [%s]",
+			 how_traits[c->how].name, side_names[c->side], c->step);
 	else
-		snprintf(text, 160, "%s %s %s %s %llu [%s]", how_names[c->how],
-			 side_names[c->side], classes[c->class].name,
-			 case_error_name(c), (unsigned long long)c->at,
-			 c->step);
+		snprintf(text, 160, "%s %s %s %s %llu [%s]",
+			 how_traits[c->how].name, side_names[c->side],
+			 classes[c->class].name, case_error_name(c),
+			 (unsigned long long)c->at, c->step);
 }

@@ -11,18 +11,30 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/btrfs.h>
+#include <linux/fs.h>
 #include <linux/openat2.h>
+#include <openssl/evp.h>
 #include <pthread.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
+#include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/statvfs.h>
 #include <sys/syscall.h>
 #include <sys/uio.h>
+#include <sys/vfs.h>
 #include <unistd.h>
+
+/* Linux 6.1; older headers do not have it. */
+#ifndef STATX_DIOALIGN
+#define STATX_DIOALIGN 0x2000u
+#endif
 
 static struct fault_board *board;
 
@@ -104,6 +116,14 @@ WRAP(FAULT_MEMORY, EAGAIN, int, pthread_create,
       void *arg),
      (thread, attr, run, arg))
 
+WRAP(FAULT_MEMORY, ENOMEM, int, posix_memalign,
+     (void **p, size_t align, size_t n), (p, align, n))
+/* What libcrypto allocates. */
+WRAP(FAULT_MEMORY, NULL, EVP_CIPHER *, EVP_CIPHER_fetch,
+     (OSSL_LIB_CTX * lib, const char *name, const char *properties),
+     (lib, name, properties))
+WRAP(FAULT_MEMORY, NULL, EVP_CIPHER_CTX *, EVP_CIPHER_CTX_new, (void), ())
+
 void *__wrap_mmap(void *at, size_t len, int prot, int flags, int fd, off_t off);
 void *__wrap_mmap(void *at, size_t len, int prot, int flags, int fd, off_t off)
 {
@@ -116,6 +136,19 @@ WRAP(FAULT_READ, -1, ssize_t, pread, (int fd, void *p, size_t n, off_t off),
      (fd, p, n, off))
 WRAP(FAULT_READ, -1, int, fstat, (int fd, struct stat *st), (fd, st))
 WRAP(FAULT_READ, NULL, DIR *, fdopendir, (int fd), (fd))
+WRAP(FAULT_READ, NULL, struct dirent *, readdir, (DIR * dir), (dir))
+WRAP(FAULT_READ, -1, int, fstatat,
+     (int dir, const char *path, struct stat *st, int flags),
+     (dir, path, st, flags))
+WRAP(FAULT_READ, -1, int, fstatfs, (int fd, struct statfs *fs), (fd, fs))
+WRAP(FAULT_READ, -1, int, fstatvfs, (int fd, struct statvfs *fs), (fd, fs))
+WRAP(FAULT_READ, -1, int, fsopen, (const char *type, unsigned flags),
+     (type, flags))
+WRAP(FAULT_READ, -1, int, fsconfig,
+     (int fd, unsigned cmd, const char *key, const void *value, int aux),
+     (fd, cmd, key, value, aux))
+WRAP(FAULT_READ, -1, int, fsmount, (int fd, unsigned flags, unsigned attrs),
+     (fd, flags, attrs))
 
 WRAP(FAULT_WRITE, -1, ssize_t, pwrite,
      (int fd, const void *p, size_t n, off_t off), (fd, p, n, off))
@@ -132,7 +165,15 @@ WRAP(FAULT_WRITE, -1, int, ftruncate, (int fd, off_t len), (fd, len))
 WRAP(FAULT_WRITE, -1, int, fallocate, (int fd, int mode, off_t off, off_t len),
      (fd, mode, off, len))
 WRAP(FAULT_WRITE, -1, int, fsync, (int fd), (fd))
-WRAP(FAULT_WRITE, -1, int, flock, (int fd, int how), (fd, how))
+WRAP(FAULT_WRITE, -1, int, syncfs, (int fd), (fd))
+WRAP(FAULT_WRITE, -1, int, futimens, (int fd, const struct timespec t[2]),
+     (fd, t))
+WRAP(FAULT_WRITE, -1, int, fchmod, (int fd, mode_t mode), (fd, mode))
+WRAP(FAULT_WRITE, -1, int, fchown, (int fd, uid_t uid, gid_t gid),
+     (fd, uid, gid))
+WRAP(FAULT_WRITE, -1, int, fchownat,
+     (int dir, const char *path, uid_t uid, gid_t gid, int flags),
+     (dir, path, uid, gid, flags))
 
 static enum fault_class class_of(uint64_t flags)
 {
@@ -151,6 +192,56 @@ int __wrap_openat(int dir, const char *path, int flags, ...)
 	return fails(class_of((unsigned)flags), "openat")
 		       ? -1
 		       : __real_openat(dir, path, flags, mode);
+}
+
+/* What was locked can be unlocked. */
+int __real_flock(int fd, int how);
+int __wrap_flock(int fd, int how);
+int __wrap_flock(int fd, int how)
+{
+	return how != LOCK_UN && fails(FAULT_WRITE, "flock")
+		       ? -1
+		       : __real_flock(fd, how);
+}
+
+int __real_statx(int dir, const char *path, int flags, unsigned mask,
+		 struct statx *st);
+int __wrap_statx(int dir, const char *path, int flags, unsigned mask,
+		 struct statx *st);
+int __wrap_statx(int dir, const char *path, int flags, unsigned mask,
+		 struct statx *st)
+{
+	/* What O_DIRECT asks for is only a hint. */
+	return mask != STATX_DIOALIGN && fails(FAULT_READ, "statx")
+		       ? -1
+		       : __real_statx(dir, path, flags, mask, st);
+}
+
+/* Sharing of extents and snapshots; all else only asks. */
+static bool changes(unsigned long request)
+{
+	return request == FICLONERANGE || request == FS_IOC_SETFLAGS ||
+	       request == BTRFS_IOC_SNAP_CREATE_V2 ||
+	       request == BTRFS_IOC_SNAP_DESTROY;
+}
+
+int __real_ioctl(int fd, unsigned long request, ...);
+int __wrap_ioctl(int fd, unsigned long request, ...);
+int __wrap_ioctl(int fd, unsigned long request, ...)
+{
+	va_list args;
+	void *arg;
+
+	va_start(args, request);
+	arg = va_arg(args, void *);
+	va_end(args);
+	/* Attributes of files are asked for as a hint. */
+	return request != FS_IOC_GETFLAGS &&
+			       fails(changes(request) ? FAULT_WRITE
+						      : FAULT_READ,
+				     "ioctl")
+		       ? -1
+		       : __real_ioctl(fd, request, arg);
 }
 
 long __real_syscall(long number, ...);

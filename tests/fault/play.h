@@ -11,21 +11,14 @@
 #define SC_FAULT_PLAY_H
 
 #include "tests/fault/board.h"
+#include "tests/fault/how.h"
 
-#include "io/base/ctl.h"
+#include "io/base/keylist.h"
 
 #include <sys/types.h>
 
 enum side { DONOR, RECIPIENT, SIDES };
 
-enum how {
-	REMOTE,	  /* CLONE INSTANCE ... DATA DIRECTORY, over TLS */
-	PLAIN,	  /* the same without TLS */
-	IN_PLACE, /* CLONE INSTANCE */
-	LOCAL,	  /* CLONE LOCAL: only the donor's daemon */
-	HOWS,
-};
-extern const char *const how_names[HOWS];
 extern const char *const side_names[SIDES];
 
 /* What a daemon is told by its environment. */
@@ -37,7 +30,7 @@ struct orders {
 struct play {
 	enum how how;
 	const char *daemon;	  /* path of snapcloned, built with hooks */
-	const char *boards;	  /* directory for the boards' files */
+	char boards[160];	  /* directory for the boards' files */
 	int datadir, redo, spool; /* of the donor, borrowed */
 	int target, parent; /* of the recipient; in place the target is its data
 			       directory; borrowed */
@@ -46,24 +39,26 @@ struct play {
 	/* What the donor's DDL does during the copy; NULL: none. */
 	void (*ddl)(void *arg);
 	void *arg;
-	uint64_t end_lsn; /* E */
+	uint64_t end_lsn;		/* E */
+	const struct sc_key_list *keys; /* in the keyring of either server */
 	struct orders orders[SIDES];
 };
 
 /* How one side ended. */
 struct ending {
 	bool used;
-	bool greeted; /* it answered HELLO */
-	bool done;    /* DONE came */
-	bool failed;  /* ERROR came */
-	bool lost;    /* its daemon was gone before either */
-	bool told;    /* it was still at work and was told to end (CANCEL) */
-	bool hung;    /* it did not end by itself */
+	bool greeted;	 /* it answered HELLO */
+	bool done;	 /* DONE came */
+	bool failed;	 /* ERROR came */
+	bool lost;	 /* its daemon was gone before either */
+	bool told;	 /* it was still at work and was told to end (CANCEL) */
+	bool hung;	 /* it did not end by itself */
+	unsigned passes; /* COPIED came so often */
 	uint32_t code;
 	char message[512];
-	int status;	/* of the process, as waitpid(2) says */
-	unsigned ms;	/* since the start */
-	char log[4096]; /* its last lines */
+	int status;	 /* of the process, as waitpid(2) says */
+	unsigned ms;	 /* since the start */
+	char log[16384]; /* its first lines */
 };
 
 /*

@@ -1,16 +1,15 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
-/* See world.h. */
-#include "tests/fault/world.h"
+/* Making the directories; see world.h. */
+#include "tests/fault/world_impl.h"
+
+#include "tests/fault/listing.h"
 
 #include "io/base/cleanup.h"
 #include "io/base/fdio.h"
 #include "io/base/num.h"
-#include "io/inplace.h"
-#include "io/verify.h"
 
 #include <errno.h>
 #include <fcntl.h>
-#include <ftw.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -18,81 +17,9 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#define TARGET "clone"
-
-static int wrong(struct sc_err *err, const char *what)
+int world_wrong(struct sc_err *err, const char *what)
 {
 	return sc_err_set(err, SC_ER_INTERNAL_ERROR, "%s", what);
-}
-
-/* ---- a directory's files as text ----------------------------------------- */
-
-enum { MAX_LINES = 1024 };
-
-static char *lines[MAX_LINES];
-static size_t n_lines, root_len;
-
-static int add_line(const char *path, const struct stat *st, int type,
-		    struct FTW *ftw)
-{
-	bool file = type == FTW_F;
-
-	(void)ftw;
-	if (n_lines == MAX_LINES ||
-	    asprintf(&lines[n_lines], "%s %o %lld %lld.%ld %llu\n",
-		     path + root_len, st->st_mode,
-		     file ? (long long)st->st_size : 0LL,
-		     file ? (long long)st->st_mtim.tv_sec : 0LL,
-		     file ? st->st_mtim.tv_nsec : 0L,
-		     (unsigned long long)st->st_ino) < 0)
-		return -1;
-	n_lines++;
-	return 0;
-}
-
-static int by_text(const void *a, const void *b)
-{
-	return strcmp(*(char *const *)a, *(char *const *)b);
-}
-
-/* Path, mode, size, time and inode of everything below; to be freed. */
-static char *list_files(const char *root)
-{
-	size_t len = 1;
-	char *text;
-
-	n_lines = 0;
-	root_len = strlen(root);
-	if (nftw(root, add_line, 16, FTW_PHYS) != 0)
-		return NULL;
-	qsort(lines, n_lines, sizeof(*lines), by_text);
-	for (size_t i = 0; i < n_lines; i++)
-		len += strlen(lines[i]);
-	text = calloc(1, len);
-	for (size_t i = 0, at = 0; i < n_lines; i++) {
-		if (text)
-			at += (size_t)sprintf(text + at, "%s", lines[i]);
-		free(lines[i]);
-	}
-	return text;
-}
-
-static int same_files(const char *root, const char *want, struct sc_err *err)
-{
-	CLEANUP_FREE char *have = list_files(root);
-	size_t at = 0, line = 0;
-
-	if (!have)
-		return sc_err_set(err, SC_ER_INTERNAL_ERROR, "cannot list %s",
-				  root);
-	if (!strcmp(have, want))
-		return 0;
-	for (; have[at] == want[at]; at++)
-		line = want[at] == '\n' ? at + 1 : line;
-	return sc_err_set(err, SC_ER_INTERNAL_ERROR,
-			  "%s is not as it was: '%.*s', was '%.*s'", root,
-			  (int)strcspn(have + line, "\n"), have + line,
-			  (int)strcspn(want + line, "\n"), want + line);
 }
 
 /* ---- making -------------------------------------------------------------- */
@@ -106,8 +33,14 @@ static int open_dir(struct world *w, const char *name)
 	return open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 }
 
+static void close_dir(int fd)
+{
+	if (fd >= 0)
+		close(fd);
+}
+
 /* A server's data directory as far as a clone in place looks at it. */
-static int make_old(struct world *w, struct sc_err *err)
+int world_make_old(struct world *w, struct sc_err *err)
 {
 	static const char *const dirs[] = { "#clone", "#innodb_redo", "mysql",
 					    "s", "own" };
@@ -130,8 +63,8 @@ static int make_old(struct world *w, struct sc_err *err)
 	}
 	snprintf(path, sizeof(path), "%s/recipient", w->base);
 	free(w->old_files);
-	w->old_files = list_files(path);
-	return w->old_files ? 0 : wrong(err, "cannot list the recipient");
+	w->old_files = listing_make(path);
+	return w->old_files ? 0 : world_wrong(err, "cannot list the recipient");
 }
 
 /* ---- the donor's DDL ------------------------------------------------------
@@ -155,7 +88,7 @@ static void alter(void *arg)
 	w->altered = true;
 }
 
-static void undo_alter(struct world *w)
+void world_undo_alter(struct world *w)
 {
 	if (!w->altered)
 		return;
@@ -165,57 +98,105 @@ static void undo_alter(struct world *w)
 	w->altered = false;
 }
 
+/* ---- a world --------------------------------------------------------------
+ */
+
 static int copy_donor(struct world *w, const char *data, struct sc_err *err)
 {
 	char text[600];
-	FILE *f;
-	int n;
 
 	snprintf(text, sizeof(text), "cp -a --sparse=always '%s' '%s/donor'",
 		 data, w->base);
-	if (system(text) != 0)
-		return sc_err_set(err, SC_ER_INTERNAL_ERROR, "%s failed", text);
-	snprintf(text, sizeof(text), "%s.lsn", data);
-	f = fopen(text, "re");
+	return system(text) == 0 ? 0 : world_wrong(err, text);
+}
+
+static int read_lsns(struct world *w, const char *data, struct sc_err *err)
+{
+	char path[256];
+	FILE *f;
+	int n;
+
+	snprintf(path, sizeof(path), "%s.lsn", data);
+	f = fopen(path, "re");
 	n = f ? fscanf(f, "%" SCNu64 "%" SCNu64, &w->play.end_lsn,
 		       &w->play.begin_lsn)
 	      : 0;
 	if (f)
 		fclose(f);
-	return n == 2 ? 0 : sc_err_set(err, SC_ER_INTERNAL_ERROR, "%s", text);
+	return n == 2 ? 0 : world_wrong(err, path);
 }
 
-int world_open(struct world *w, const char *daemon, const char *data,
-	       struct sc_err *err)
+static int read_key(FILE *f, struct sc_master_key *ret)
 {
-	static char boards[160];
-	char path[256];
+	char hex[2 * SC_MASTER_KEY_SIZE + 1];
 
-	*w = (struct world){ .recipient = -1, .clones = -1 };
-	snprintf(w->base, sizeof(w->base), "%s/snapclone-fault-XXXXXX",
-		 access("/dev/shm", W_OK) == 0 ? "/dev/shm" : "/tmp");
-	if (!mkdtemp(w->base))
-		return sc_err_sys(err, SC_ER_INTERNAL_ERROR, errno, "%s",
-				  w->base);
-	w->play.daemon = daemon;
-	if (copy_donor(w, data, err) < 0)
+	if (fscanf(f, "%36s %" SCNu32 " %64s", ret->ref.uuid, &ret->ref.id,
+		   hex) != 3)
 		return -1;
+	for (size_t i = 0; i < SC_MASTER_KEY_SIZE; i++) {
+		if (sscanf(hex + 2 * i, "%2hhx", &ret->value[i]) != 1)
+			return -1;
+	}
+	return 0;
+}
+
+static int read_keys(struct world *w, const char *data, struct sc_err *err)
+{
+	struct sc_master_key key;
+	char path[256];
+	FILE *f;
+
+	snprintf(path, sizeof(path), "%s.keys", data);
+	f = fopen(path, "re");
+	if (!f)
+		return world_wrong(err, path);
+	while (read_key(f, &key) == 0 && sc_key_list_add(&w->keys, &key) == 0)
+		;
+	fclose(f);
+	w->play.keys = &w->keys;
+	return 0;
+}
+
+static int open_dirs(struct world *w, struct sc_err *err)
+{
 	w->play.datadir = open_dir(w, "donor");
 	w->play.redo = open_dir(w, "donor/#innodb_redo");
 	w->play.spool = open_dir(w, "spool");
 	w->recipient = open_dir(w, "recipient");
 	w->later = open_dir(w, "later");
 	w->clones = open_dir(w, "clones");
-	close(open_dir(w, "boards"));
-	snprintf(boards, sizeof(boards), "%s/boards", w->base);
-	w->play.boards = boards;
-	w->play.target = -1;
+	close_dir(open_dir(w, "boards"));
+	snprintf(w->play.boards, sizeof(w->play.boards), "%s/boards", w->base);
+	return w->clones < 0 || w->play.redo < 0
+		       ? world_wrong(err, "cannot open the directories")
+		       : 0;
+}
+
+int world_open(struct world *w, const char *daemon, const char *where,
+	       const char *data, struct sc_err *err)
+{
+	char path[256];
+
+	*w = (struct world){ .recipient = -1, .later = -1, .clones = -1 };
+	w->play = (struct play){ .daemon = daemon,
+				 .datadir = -1,
+				 .redo = -1,
+				 .spool = -1,
+				 .target = -1 };
+	w->where = where;
+	snprintf(w->base, sizeof(w->base), "%s/snapclone-fault-XXXXXX", where);
+	if (!mkdtemp(w->base))
+		return sc_err_sys(err, SC_ER_INTERNAL_ERROR, errno, "%s",
+				  w->base);
+	if (copy_donor(w, data, err) < 0 || read_lsns(w, data, err) < 0 ||
+	    read_keys(w, data, err) < 0 || open_dirs(w, err) < 0)
+		return -1;
 	snprintf(path, sizeof(path), "%s/donor", w->base);
 	move(w->play.datadir, "s/t3.ibd", w->later, "t3.ibd");
-	w->donor_files = list_files(path);
-	if (w->clones < 0 || w->play.redo < 0 || !w->donor_files)
-		return wrong(err, "cannot open the directories");
-	return make_old(w, err);
+	w->donor_files = listing_make(path);
+	if (!w->donor_files)
+		return world_wrong(err, "cannot list the donor");
+	return world_make_old(w, err);
 }
 
 void world_close(struct world *w)
@@ -225,13 +206,14 @@ void world_close(struct world *w)
 
 	if (base >= 0 && (sc_tree_remove(base, &err) < 0 || rmdir(w->base) < 0))
 		fprintf(stderr, "%s stays: %s\n", w->base, err.msg);
-	close(base);
-	close(w->play.datadir);
-	close(w->play.redo);
-	close(w->play.spool);
-	close(w->recipient);
-	close(w->later);
-	close(w->clones);
+	close_dir(base);
+	close_dir(w->play.datadir);
+	close_dir(w->play.redo);
+	close_dir(w->play.spool);
+	close_dir(w->recipient);
+	close_dir(w->later);
+	close_dir(w->clones);
+	sc_key_list_free(&w->keys);
 	free(w->donor_files);
 	free(w->old_files);
 }
@@ -239,154 +221,18 @@ void world_close(struct world *w)
 int world_begin(struct world *w, enum how how, struct sc_err *err)
 {
 	w->play.how = how;
-	/* With and without a pass after the first. */
-	w->play.ddl = how == IN_PLACE || how == LOCAL ? alter : NULL;
+	w->play.ddl = how_traits[how].alters ? alter : NULL;
 	w->play.arg = w;
 	w->play.parent = w->clones;
-	w->play.target_name = TARGET;
+	w->play.target_name = WORLD_TARGET;
 	w->play.target = w->recipient;
-	if (how == IN_PLACE)
+	if (how_traits[how].in_place)
 		return 0;
-	if (mkdirat(w->clones, TARGET, 0750) < 0)
-		return sc_err_sys(err, SC_ER_INTERNAL_ERROR, errno, TARGET);
-	w->play.target =
-		openat(w->clones, TARGET, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	return w->play.target < 0 ? wrong(err, "cannot open the target") : 0;
-}
-
-/* ---- checking ------------------------------------------------------------ */
-
-static bool has(int dir, const char *name)
-{
-	return faccessat(dir, name, F_OK, AT_SYMLINK_NOFOLLOW) == 0;
-}
-
-static bool is_empty(int dir)
-{
-	DIR *d = sc_dir_open(dir);
-	struct dirent *e;
-	bool empty = true;
-
-	while (d && (e = readdir(d)))
-		empty &= sc_is_dot(e->d_name);
-	if (d)
-		closedir(d);
-	return d && empty;
-}
-
-static void keep_first(void *arg, const char *text)
-{
-	char *first = arg;
-
-	if (!*first)
-		snprintf(first, 300, "%s", text);
-}
-
-/* The clone is complete and what its manifest says, and has what DDL left. */
-static int check_clone(const struct world *w, int dir, struct sc_err *err)
-{
-	char first[300] = "";
-	struct sc_verify_params params = {
-		.dir = dir, .threads = 2, .found = keep_first, .arg = first
-	};
-	struct sc_verify_report report = { 0 };
-
-	if (w->altered && (has(dir, "s/t1.ibd") || !has(dir, "s/t9.ibd") ||
-			   has(dir, "s/t2.ibd") || !has(dir, "s/t3.ibd")))
-		return wrong(err, "the clone has not the files DDL left");
-	if (sc_verify(&params, &report, err) < 0)
-		return sc_err_context(err, "the clone counts, but");
-	if (report.found || !report.before_start || !report.redo_checked ||
-	    !report.digests)
-		return sc_err_set(err, SC_ER_INTERNAL_ERROR,
-				  "the clone counts, but verify says: %s",
-				  first);
-	return 0;
-}
-
-/* A new directory of a daemon that died: mysqld must not start on it, or it is
- * complete. Then it is removed as sc_target_remove() does. */
-static int check_remains(struct world *w, bool *ret_new, struct sc_err *err)
-{
-	int target = w->play.target;
-
-	if (!has(w->clones, TARGET))
-		return 0;
-	*ret_new = has(target, SC_CLONE_DIR "/" SC_END_NAME) &&
-		   !has(target, SC_CLONE_DIR "/" SC_IN_PROGRESS);
-	if (*ret_new)
-		return check_clone(w, target, err);
-	if (has(target, "ibdata1") &&
-	    !has(target, SC_CLONE_DIR "/" SC_IN_PROGRESS))
-		return wrong(err, "an incomplete clone without its mark");
-	return 0;
-}
-
-static int check_new(struct world *w, const struct ending *end, bool *ret_new,
-		     struct sc_err *err)
-{
-	struct sc_err ignored = SC_ERR_INIT;
-	int rc = 0;
-
-	if (end->done) {
-		*ret_new = true;
-		rc = check_clone(w, w->play.target, err);
-	} else if (end->lost) {
-		rc = check_remains(w, ret_new, err);
-	} else if (has(w->clones, TARGET) && !is_empty(w->play.target)) {
-		rc = wrong(err, "the target was not removed");
-	}
-	/* As sc_target_remove() of the plugin; in any case, for the next. */
-	if (has(w->clones, TARGET) &&
-	    (sc_tree_remove(w->play.target, &ignored) < 0 ||
-	     unlinkat(w->clones, TARGET, AT_REMOVEDIR) < 0))
-		rc = rc < 0 ? rc : wrong(err, "the target cannot be removed");
-	close(w->play.target);
-	return rc;
-}
-
-static int check_in_place(struct world *w, const struct ending *end,
-			  bool *ret_new, struct sc_err *err)
-{
-	struct sc_err refused = SC_ERR_INIT;
-	char path[256];
-	int rc;
-
-	*ret_new = end->done;
-	if (end->lost && play_clean(&w->play, &refused) < 0) {
-		*ret_new = strstr(refused.msg, "waits in the data directory");
-		if (!*ret_new)
-			sc_err_set(err, SC_ER_INTERNAL_ERROR, "CLEAN: %.400s",
-				   refused.msg);
-	}
-	snprintf(path, sizeof(path), "%s/recipient", w->base);
-	rc = *ret_new ? check_clone(w, w->recipient, err)
-		      : same_files(path, w->old_files, err);
-	if (rc < 0 || *ret_new)
-		rc |= make_old(w, rc < 0 ? &refused : err);
-	return rc;
-}
-
-static int check_donor(struct world *w, struct sc_err *err)
-{
-	char path[256];
-
-	snprintf(path, sizeof(path), "%s/donor", w->base);
-	if (!is_empty(w->play.spool))
-		return wrong(err, "something is left in the spool directory");
-	return same_files(path, w->donor_files, err);
-}
-
-int world_check(struct world *w, const struct ending end[SIDES], bool *ret_new,
-		struct sc_err *err)
-{
-	const struct ending *writer =
-		&end[w->play.how == LOCAL ? DONOR : RECIPIENT];
-	int rc;
-
-	*ret_new = false;
-	rc = w->play.how == IN_PLACE ? check_in_place(w, writer, ret_new, err)
-				     : check_new(w, writer, ret_new, err);
-	undo_alter(w);
-	return rc < 0 ? -1 : check_donor(w, err);
+	if (mkdirat(w->clones, WORLD_TARGET, 0750) < 0)
+		return sc_err_sys(err, SC_ER_INTERNAL_ERROR, errno,
+				  WORLD_TARGET);
+	w->play.target = openat(w->clones, WORLD_TARGET,
+				O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	return w->play.target < 0 ? world_wrong(err, "cannot open the target")
+				  : 0;
 }

@@ -11,19 +11,25 @@
 #include "tests/fault/play.h"
 
 struct world {
-	char base[128];	   /* removed by world_close() */
-	struct play play;  /* how, orders: to be set for each job */
-	char *donor_files; /* as they were, see world.c */
-	char *old_files;   /* of the recipient's data directory */
-	int later;	   /* files that DDL brings to the donor and takes */
-	bool altered;	   /* it has done so in this job */
-	int recipient;	   /* that directory */
-	int clones;	   /* where new clones are made */
+	const char *where;	 /* the directory it is in, borrowed */
+	char base[128];		 /* removed by world_close() */
+	struct play play;	 /* how, orders: to be set for each job */
+	char *donor_files;	 /* as they were, see world.c */
+	char *old_files;	 /* of the recipient's data directory */
+	struct sc_key_list keys; /* of both servers */
+	int later;     /* files that DDL brings to the donor and takes */
+	bool altered;  /* it has done so in this job */
+	int recipient; /* that directory */
+	int clones;    /* where new clones are made */
 };
 
-/* data: the saved data directory; `data`.lsn has its end LSN. 0 or -1. */
-int world_open(struct world *w, const char *daemon, const char *data,
-	       struct sc_err *err);
+/*
+ * Make it in the directory where, borrowed. data: the saved data directory;
+ * `data`.lsn and `data`.keys belong to it (tests/fault/make_data). 0, or -1;
+ * world_close() also then.
+ */
+int world_open(struct world *w, const char *daemon, const char *where,
+	       const char *data, struct sc_err *err);
 void world_close(struct world *w);
 
 /* Make the target of the next job. */

@@ -1,0 +1,38 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/* See how.h. */
+#include "tests/fault/how.h"
+
+const struct how_traits how_traits[HOWS] = {
+	[REMOTE] = { .name = "remote", .tls = true, .passes = 1 },
+	[PLAIN] = { .name = "plain", .passes = 1 },
+	[IN_PLACE] = { .name = "in-place",
+		       .tls = true,
+		       .in_place = true,
+		       .compress = true,
+		       .alters = true,
+		       .passes = 1 },
+	[LOCAL] = { .name = "local",
+		    .local = true,
+		    .alters = true,
+		    .passes = 1 },
+	[REBUILT] = { .name = "rebuilt",
+		      .donor = AFTER_DDL,
+		      .tls = true,
+		      .alters = true,
+		      .passes = 2 },
+	[REFLINK] = { .name = "reflink",
+		      .donor = ON_XFS,
+		      .provider = SC_PROVIDER_REFLINK,
+		      .alters = true,
+		      .passes = 1 },
+	[BTRFS] = { .name = "btrfs",
+		    .donor = ON_BTRFS,
+		    .provider = SC_PROVIDER_BTRFS,
+		    .alters = true,
+		    .passes = 1 },
+	[SHARED] = { .name = "shared",
+		     .donor = ON_XFS,
+		     .local = true,
+		     .alters = true,
+		     .passes = 1 },
+};
