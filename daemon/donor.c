@@ -74,13 +74,13 @@ static int donor_run(struct sc_job *job)
 
 static int take_locked(struct donor *d, struct sc_dec *dec, struct sc_err *err)
 {
-	uint64_t lsn = sc_dec_u64(dec);
+	struct sc_ctl_locked locked;
 	SC_LOCK_SCOPE(&d->lock);
 
-	if (sc_dec_end(dec) < 0 || !lsn || d->locked_lsn)
+	if (sc_ctl_get_locked(dec, &locked) < 0 || d->locked.lsn)
 		return sc_err_set(err, SC_ER_CLONE_PROTOCOL,
 				  "malformed or repeated LOCKED");
-	d->locked_lsn = lsn;
+	d->locked = locked;
 	pthread_cond_broadcast(&d->changed);
 	return 0;
 }

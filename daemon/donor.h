@@ -56,13 +56,17 @@ struct donor {
 	atomic_uint pokes;	      /* ask the follower to look at once */
 	atomic_bool redo_lost;	      /* recycled before it was read */
 	struct sc_err lost;	      /* before redo_lost is set: why */
+	atomic_bool copy_cut;	      /* likewise: the streams ended for it */
+	atomic_bool one_moment;	      /* the image is atomic, with its redo */
+	atomic_bool list_changed;     /* by a pass */
+	bool at_image;		      /* redo was lost: E is S */
 	atomic_uint_fast64_t end_lsn; /* E, 0 until it is known */
 
 	pthread_mutex_t lock;
 	pthread_cond_t changed; /* by CLOCK_MONOTONIC */
 	unsigned streams_running;
-	bool copied;	     /* the first copy is over */
-	uint64_t locked_lsn; /* of LOCKED, 0: it did not come */
+	bool copied;		     /* the first copy is over */
+	struct sc_ctl_locked locked; /* lsn 0: it did not come */
 	bool have_seal;
 	struct sc_seal seal;
 	unsigned streams_ended; /* local */
@@ -92,6 +96,11 @@ int donor_share_files(struct donor *d, size_t from, bool locked,
 /* donor_redo.c: the threads that read the redo and pass it on. */
 int donor_start_follower(struct donor *d, struct sc_err *err);
 int donor_start_sender(struct donor *d, struct sc_err *err);
+/* The follower of lost redo has ended: go on in the redo of the image, up to S.
+ * What is not there leaves all as it was. 0 or -1. */
+int donor_follow_image(struct donor *d, struct sc_err *err);
+/* The delta ends with S, which is what was followed at least. 0 or -1. */
+int donor_end_redo(struct donor *d, struct sc_err *err);
 /* Join both, whose redo was lost, and forget what there is of it. */
 void donor_forget_redo(struct donor *d);
 /* The follower looks at once. */
@@ -127,7 +136,29 @@ bool donor_excused(void *ctx, const struct sc_file *file);
 /* donor_notes.c: forget notes that were none. Reads a page for each. */
 int donor_weed_notes(struct donor *d, struct sc_err *err);
 
-/* donor_settle.c: after the first copy, until the files are those that the
+/*
+ * donor_lost.c: redo was recycled before it was read. The follower's thread,
+ * when that happens: an image of one moment is still copied, all else is not.
+ */
+void donor_lose_redo(struct donor *d, const struct sc_err *err);
+/* All streams have ended, the image is still there: is redo lost that it has?
+ * 0 or -1. */
+int donor_save_redo(struct donor *d, struct sc_err *err);
+/* Redo was lost and the plugin holds DDL off: end with S, 1, or ask it to hold
+ * redo files anew for another beginning, 0 (LOCKED comes again), or -1. */
+int donor_settle_lost(struct donor *d, const struct sc_ctl_locked *locked,
+		      struct sc_err *err);
+/* Begin anew, from a new C: what changes then. 0 or -1. */
+int donor_restart(struct donor *d, uint64_t lsn,
+		  struct sc_file_changes *changes, struct sc_err *err);
+
+/* donor_settle.c: what that look has found. 0 or -1. */
+int donor_send_settled(struct donor *d, const struct sc_ctl_settled *settled,
+		       struct sc_err *err);
+/* Change the list, and the sink's; what is added is next to be copied. */
+int donor_change_list(struct donor *d, const struct sc_file_changes *changes,
+		      struct sc_err *err);
+/* After the first copy, until the files are those that the
  * server has now, and the plugin holds DDL off. */
 int donor_settle(struct donor *d, struct sc_err *err);
 /* Nothing is set aside yet; the list is made. */

@@ -105,6 +105,7 @@ int donor_open_image(struct donor *d, struct sc_err *err)
 	d->checkpoint = d->followed_from;
 	if (d->image->redo >= 0 && find_checkpoint(d, err) < 0)
 		return -1;
+	d->one_moment = d->image->atomic && d->image->redo >= 0;
 	return d->image->atomic ? load_doublewrite(d, err) : 0;
 }
 

@@ -96,11 +96,13 @@ int donor_scan_redo(struct donor *d, const uint8_t *blocks, size_t len,
 
 int donor_seal_redo_key(struct donor *d, struct sc_err *err)
 {
-	struct sc_redo_checkpoint now;
+	struct sc_redo_checkpoint now = d->checkpoint;
 	struct sc_space_key key;
 	int rc;
 
-	if (sc_redo_newest_checkpoint(d->fds[SC_DONOR_FD_REDO], &now, err) < 0)
+	/* At S it is that of the image, which has C. */
+	if (!d->at_image &&
+	    sc_redo_newest_checkpoint(d->fds[SC_DONOR_FD_REDO], &now, err) < 0)
 		return -1;
 	memcpy(d->seal.redo_encryption, now.encryption_block, SC_REDO_BLOCK);
 	rc = sc_keys_unwrap(&d->keys, now.encryption_block + SC_KEY_INFO_REDO,

@@ -48,9 +48,9 @@ static int tell_followed(struct donor *d, uint64_t *last_ms, bool now,
 	return sc_session_send(d->job.session, SC_CTL_FOLLOWED, &enc, err);
 }
 
-/* E is known and everything up to it has been read: hand over the last block,
- * which may still be partial in the log. */
-static int append_tail(struct donor *d, struct sc_err *err)
+/* Everything up to E has been read: hand over the last block, which may still
+ * be partial in the log. */
+int donor_end_redo(struct donor *d, struct sc_err *err)
 {
 	uint8_t block[SC_REDO_BLOCK];
 	uint64_t lsn;
@@ -96,7 +96,7 @@ static int follow_once(struct donor *d, void *buf, unsigned *idle_ms,
 		return -1;
 	d->followed_lsn = sc_redo_follow_lsn(d->follow);
 	if (end && sc_redo_follow_lsn(d->follow) >= end)
-		return append_tail(d, err) < 0 ? -1 : 1;
+		return donor_end_redo(d, err) < 0 ? -1 : 1;
 	if (rc == 1 || end)
 		*idle_ms = FOLLOW_WAIT_MS;
 	if (rc == 0) {
@@ -119,6 +119,29 @@ void donor_set_end(struct donor *d, uint64_t end_lsn)
 	donor_poke_follower(d);
 }
 
+#ifdef SC_TEST_HOOKS
+/* For tests: nothing is read while the image is made, then redo is lost. */
+static bool plays_lost(struct donor *d)
+{
+	if (!getenv("SNAPCLONE_LOSE_REDO") || d->end_lsn)
+		return false;
+	while (!d->one_moment && !d->job.stopping)
+		sc_sleep_ms(1);
+	return true;
+}
+#else
+static bool plays_lost(struct donor *d)
+{
+	(void)d;
+	return false;
+}
+#endif
+
+static bool is_lost(struct donor *d)
+{
+	return sc_redo_follow_is_lost(d->follow) || plays_lost(d);
+}
+
 static int follow(struct donor *d, struct sc_err *err)
 {
 	CLEANUP_FREE void *buf = malloc(REDO_BUFFER);
@@ -135,18 +158,11 @@ static int follow(struct donor *d, struct sc_err *err)
 		rc = follow_once(d, buf, &idle_ms, err);
 		if (rc >= 0 && tell_followed(d, &last_ms, rc == 1, err) < 0)
 			rc = -1;
+		if (rc == 0 && plays_lost(d))
+			rc = sc_err_set(err, SC_ER_INTERNAL_ERROR,
+					"redo was lost in a test");
 	}
 	return rc;
-}
-
-/* Redo that is lost is no failure yet: the job begins anew when its streams
- * have ended, which they do now. */
-static void lose_redo(struct donor *d, const struct sc_err *err)
-{
-	d->lost = *err;
-	d->redo_lost = true;
-	d->copy.next_chunk = UINT64_MAX / 2;
-	sc_redo_spool_end(d->spool);
 }
 
 static void *follower_main(void *arg)
@@ -156,11 +172,11 @@ static void *follower_main(void *arg)
 
 	if (follow(d, &err) >= 0)
 		return NULL;
-	if (sc_redo_follow_is_lost(d->follow) && d->restarts)
+	if (is_lost(d) && d->restarts)
 		sc_err_context(&err,
 			       "the clone was started again for that once");
-	else if (sc_redo_follow_is_lost(d->follow) && !d->end_lsn) {
-		lose_redo(d, &err);
+	else if (is_lost(d) && !d->end_lsn) {
+		donor_lose_redo(d, &err);
 		return NULL;
 	}
 	sc_redo_spool_abort(d->spool, &err);
@@ -275,9 +291,35 @@ int donor_start_sender(struct donor *d, struct sc_err *err)
 	return 0;
 }
 
+int donor_follow_image(struct donor *d, struct sc_err *err)
+{
+	struct sc_redo_follow *f;
+	struct sc_err why = SC_ERR_INIT;
+	uint64_t lsn = sc_redo_follow_lsn(d->follow);
+
+	if (lsn >= d->seal.image_lsn)
+		return 0;
+	if (sc_redo_follow_open(d->image->redo, lsn, &f, &why) < 0) {
+		sc_warning("redo log of the image: %s", why.msg);
+		return 0;
+	}
+	sc_debug("following the redo of the image from LSN %" PRIu64, lsn);
+	sc_redo_follow_free(d->follow);
+	d->follow = f;
+	sc_redo_follow_set_key(f, donor_redo_key, d);
+	d->end_lsn = d->seal.image_lsn;
+	if (follow(d, &why) >= 0)
+		return 0;
+	if (sc_redo_follow_is_lost(d->follow))
+		return 0;
+	*err = why;
+	return sc_err_context(err, "redo log of the image");
+}
+
 void donor_forget_redo(struct donor *d)
 {
 	donor_join_follower(d);
+	sc_redo_spool_end(d->spool);
 	donor_join_sender(d);
 	pthread_mutex_lock(&d->lock);
 	sc_redo_spool_free(d->spool);
@@ -286,6 +328,7 @@ void donor_forget_redo(struct donor *d)
 	sc_redo_follow_free(d->follow);
 	d->follow = NULL;
 	d->keyscan = (struct sc_redo_keyscan){ 0 };
+	d->end_lsn = 0;
 	d->redo_lost = false;
 }
 

@@ -52,12 +52,13 @@ static int copy_added(struct donor *d, bool locked, struct sc_err *err)
 	return donor_copy_stream(d, 0, err);
 }
 
-static int change_list(struct donor *d, const struct sc_file_changes *changes,
-		       struct sc_err *err)
+int donor_change_list(struct donor *d, const struct sc_file_changes *changes,
+		      struct sc_err *err)
 {
 	size_t n = d->list.n;
 	uint64_t chunks = d->list.chunks;
 
+	d->list_changed = true;
 	if (d->sink->ops->change(d->sink, changes, err) < 0 ||
 	    sc_file_changes_apply(changes, &d->list, err) < 0 ||
 	    grow_aside(d, n, err) < 0)
@@ -79,122 +80,87 @@ static bool fits(const struct donor *d, const struct sc_file_changes *changes)
 		changes->adds.n <= LOCKED_FILES);
 }
 
-static int send_settled(struct donor *d, enum sc_settled settled,
-			struct sc_err *err)
+int donor_send_settled(struct donor *d, const struct sc_ctl_settled *settled,
+		       struct sc_err *err)
 {
 	struct sc_enc enc = { 0 };
 
-	sc_enc_u8(&enc, (uint8_t)settled);
+	sc_ctl_put_settled(&enc, settled);
 	return sc_session_send(d->job.session, SC_CTL_SETTLED, &enc, err);
-}
-
-/* ---- redo was lost --------------------------------------------------------
- */
-
-/* Ask the plugin to hold redo files anew; LOCKED comes again. Once: then a loss
- * ends the job (follower_main()). */
-static int begin_restart(struct donor *d, struct sc_err *err)
-{
-	d->restarts++;
-	sc_warning(
-		"%s; the clone starts again from the beginning; HINT: raise innodb_redo_log_capacity",
-		d->lost.msg);
-	return send_settled(d, SC_SETTLED_RESTART, err);
-}
-
-/* Everything goes, everything comes again. */
-static int change_everything(struct donor *d, uint64_t lsn,
-			     struct sc_file_changes *changes,
-			     struct sc_err *err)
-{
-	for (size_t i = 0; i < d->list.n; i++) {
-		if (!d->list.files[i].gone &&
-		    sc_file_changes_drop(changes, (uint32_t)i, err) < 0)
-			return -1;
-	}
-	for (size_t i = 0; i < d->known.n; i++) {
-		if (sc_filelist_add_like(&changes->adds, &d->known.files[i],
-					 err) < 0)
-			return -1;
-		changes->adds.files[i].settled_lsn = lsn;
-	}
-	return 0;
-}
-
-/* From a new C on. */
-static int restart(struct donor *d, uint64_t lsn,
-		   struct sc_file_changes *changes, struct sc_err *err)
-{
-	donor_forget_redo(d);
-	if (donor_start_follower(d, err) < 0)
-		return -1;
-	d->checkpoint = d->followed_from;
-	if (donor_list_running(d, err) < 0 ||
-	    change_everything(d, lsn, changes, err) < 0 ||
-	    change_list(d, changes, err) < 0 || donor_begin_redo(d, err) < 0)
-		return -1;
-	return donor_start_sender(d, err);
 }
 
 /* ---- the loop -------------------------------------------------------------
  */
 
-static int await_locked(struct donor *d, uint64_t *ret_lsn, struct sc_err *err)
+static int await_locked(struct donor *d, struct sc_ctl_locked *ret,
+			struct sc_err *err)
 {
 	SC_LOCK_SCOPE(&d->lock);
-	while (!d->locked_lsn && !d->job.stopping)
+	while (!d->locked.lsn && !d->job.stopping)
 		pthread_cond_wait(&d->changed, &d->lock);
-	*ret_lsn = d->locked_lsn;
-	d->locked_lsn = 0;
+	*ret = d->locked;
+	d->locked.lsn = 0;
 	return donor_stopped(d, err);
 }
 
 /* Under the lock: 1 all is right and nothing was left to copy, 0 there is more
- * to copy, which is added to the list, -1. */
+ * to copy, which is added to the list, or redo was lost, -1. */
 static int look(struct donor *d, uint64_t lsn, struct sc_err *err)
 {
 	CLEANUP_CHANGES struct sc_file_changes changes = { 0 };
 	bool now;
 
 	if (d->restarts && d->redo_lost)
-		return restart(d, lsn, &changes, err);
+		return donor_restart(d, lsn, &changes, err);
 	if (donor_find_changes(d, lsn, &changes, err) < 0)
 		return -1;
 	if (d->redo_lost || sc_file_changes_none(&changes))
 		return !d->redo_lost;
 	now = fits(d, &changes);
-	if (change_list(d, &changes, err) < 0)
+	if (donor_change_list(d, &changes, err) < 0)
 		return -1;
 	if (now && copy_added(d, true, err) < 0)
 		return -1;
-	return now;
+	return now && !d->redo_lost;
+}
+
+/* A pass: 1 settled, 0 another one is needed, -1. */
+static int settle_once(struct donor *d, struct sc_err *err)
+{
+	struct sc_ctl_settled settled = { .what = SC_SETTLED_MORE };
+	struct sc_ctl_locked locked;
+	bool lost;
+	int rc;
+
+	/* What can be done without the lock. */
+	if (donor_weed_notes(d, err) < 0 || donor_list_running(d, err) < 0 ||
+	    sc_session_send(d->job.session, SC_CTL_COPIED, NULL, err) < 0 ||
+	    await_locked(d, &locked, err) < 0)
+		return -1;
+	lost = d->redo_lost;
+	rc = lost ? donor_settle_lost(d, &locked, err) : 0;
+	if (rc)
+		return rc;
+	if (lost && await_locked(d, &locked, err) < 0)
+		return -1;
+	rc = look(d, locked.lsn, err);
+	if (rc > 0)
+		settled.what = SC_SETTLED_DONE;
+	if (rc < 0 || donor_send_settled(d, &settled, err) < 0)
+		return -1;
+	sc_step_done("donor", "look");
+	if (rc == 0 && !d->redo_lost)
+		return copy_added(d, false, err);
+	return rc;
 }
 
 int donor_settle(struct donor *d, struct sc_err *err)
 {
-	uint64_t lsn;
 	int rc;
 
 	for (;; d->passes++) {
-		/* What can be done without the lock. */
-		if (donor_weed_notes(d, err) < 0 ||
-		    donor_list_running(d, err) < 0 ||
-		    sc_session_send(d->job.session, SC_CTL_COPIED, NULL, err) <
-			    0 ||
-		    await_locked(d, &lsn, err) < 0)
-			return -1;
-		if (d->redo_lost && (begin_restart(d, err) < 0 ||
-				     await_locked(d, &lsn, err) < 0))
-			return -1;
-		rc = look(d, lsn, err);
-		if (rc < 0 ||
-		    send_settled(d, rc ? SC_SETTLED_DONE : SC_SETTLED_MORE,
-				 err) < 0)
-			return -1;
-		sc_step_done("donor", "look");
+		rc = settle_once(d, err);
 		if (rc)
-			return donor_stopped(d, err);
-		if (copy_added(d, false, err) < 0)
-			return -1;
+			return rc < 0 ? -1 : donor_stopped(d, err);
 	}
 }

@@ -76,6 +76,15 @@ int donor_run_stream(struct sc_job *job, unsigned stream, struct sc_err *err)
 	return rc;
 }
 
+/* DDL may go on then. */
+static int step_image(struct donor *d, struct sc_err *err)
+{
+	return donor_open_image(d, err) < 0
+		       ? -1
+		       : sc_session_send(d->job.session, SC_CTL_IMAGED, NULL,
+					 err);
+}
+
 static int step_list(struct donor *d, struct sc_err *err)
 {
 	d->list.keys = &d->keys.source;
@@ -218,7 +227,8 @@ static int step_copy(struct donor *d, struct sc_err *err)
 			     : sc_data_server_await_streams(d->server, err);
 	if (rc == 0)
 		end_copy(d);
-	if (rc < 0 || donor_stopped(d, err) < 0 || donor_drop_image(d, err) < 0)
+	if (rc < 0 || donor_stopped(d, err) < 0 ||
+	    donor_save_redo(d, err) < 0 || donor_drop_image(d, err) < 0)
 		return -1;
 	sc_info("copied %zu files, %" PRIu64 " MiB; %" PRIu64
 		" pages checked, %" PRIu64 " read again, %" PRIu64
@@ -243,7 +253,7 @@ static int await_seal(struct donor *d, struct sc_err *err)
 /*
  * The sizes of the files, after E was fixed and before the plugin lets go of
  * the backup lock: redo that grows a file does not update the size InnoDB
- * compares at start.
+ * compares at start. At S they are those in the image.
  */
 static int take_sizes(struct donor *d, struct sc_err *err)
 {
@@ -258,6 +268,10 @@ static int take_sizes(struct donor *d, struct sc_err *err)
 
 		if (file->gone)
 			continue;
+		if (d->at_image) {
+			d->seal.sizes[i] = file->size;
+			continue;
+		}
 		fd = d->running->open_file(d->running, file->path, false);
 		if (fd < 0 || fstat(fd, &st) < 0)
 			return sc_err_sys(
@@ -266,6 +280,17 @@ static int take_sizes(struct donor *d, struct sc_err *err)
 		d->seal.sizes[i] = (uint64_t)st.st_size;
 	}
 	return 0;
+}
+
+/* Nothing can be begun anew here: the files are settled. */
+static int follow_to_end(struct donor *d, struct sc_err *err)
+{
+	donor_set_end(d, d->seal.mark.end_lsn);
+	donor_join_follower(d);
+	if (!d->redo_lost)
+		return 0;
+	*err = d->lost;
+	return sc_err_context(err, "seal");
 }
 
 static int step_seal(struct donor *d, struct sc_err *err)
@@ -277,11 +302,13 @@ static int step_seal(struct donor *d, struct sc_err *err)
 	memcpy(d->seal.donor_uuid, d->start.donor_uuid,
 	       sizeof(d->seal.donor_uuid));
 	snprintf(d->seal.provider, sizeof(d->seal.provider), "%s",
-		 d->share ? sc_provider_reflink.name : d->image->provider);
+		 d->share      ? sc_provider_reflink.name
+		 : d->restarts ? d->running->provider
+			       : d->image->provider);
 	d->seal.swap_us = d->share ? d->sharing.longest_us : d->image->swap_us;
 	d->seal.undo_us = d->image->undo_us;
-	donor_set_end(d, d->seal.mark.end_lsn);
-	donor_join_follower(d);
+	if (!d->at_image && follow_to_end(d, err) < 0)
+		return -1;
 	if (donor_stopped(d, err) < 0 || donor_seal_redo_key(d, err) < 0 ||
 	    sc_session_send(d->job.session, SC_CTL_REDO_DONE, NULL, err) < 0)
 		return -1;
@@ -312,7 +339,7 @@ static const struct {
 	int (*run)(struct donor *d, struct sc_err *err);
 } steps[] = {
 	{ "follow redo", donor_start_follower },
-	{ "open image", donor_open_image },
+	{ "open image", step_image },
 	{ "list files", step_list },
 	{ "open sink", step_sink },
 	{ "begin", step_begin },

@@ -38,6 +38,7 @@ struct sc_manifest_head {
 	uint64_t page_size;  /* innodb_page_size, bytes */
 	bool redo_encrypted; /* the delta may have encrypted blocks */
 	const char *binlog_file, *gtid_flushed, *gtid_executed;
+	const char *redo_lost; /* why E is S, "": it is not */
 	const char *donor_uuid, *donor_version, *provider, *engine, *snapclone;
 };
 

@@ -19,7 +19,7 @@ static void cleanup_json(json_t **json)
 /* innodb_page_size. Source: univ.i. */
 #define UNIV_PAGE_SIZE_MIN 4096
 
-enum kind { NUMBER, LSN_OR_NULL, FLAG, TEXT };
+enum kind { NUMBER, LSN_OR_NULL, FLAG, TEXT, TEXT_IF_ANY };
 
 #define FIELD(name, kind)                                                      \
 	{                                                                      \
@@ -35,15 +35,15 @@ static const struct {
 	FIELD(end_lsn, NUMBER),	       FIELD(seal_begin_us, NUMBER),
 	FIELD(binlog_file, TEXT),      FIELD(binlog_position, NUMBER),
 	FIELD(gtid_flushed, TEXT),     FIELD(gtid_executed, TEXT),
-	FIELD(donor_uuid, TEXT),       FIELD(donor_version, TEXT),
-	FIELD(snapclone, TEXT),	       FIELD(provider, TEXT),
-	FIELD(engine, TEXT),	       FIELD(page_size, NUMBER),
-	FIELD(redo_encrypted, FLAG),   FIELD(began_us, NUMBER),
-	FIELD(create_ms, NUMBER),      FIELD(copy_ms, NUMBER),
-	FIELD(redo_ms, NUMBER),	       FIELD(seal_ms, NUMBER),
-	FIELD(streams, NUMBER),	       FIELD(redo_bytes, NUMBER),
-	FIELD(wire_bytes, NUMBER),     FIELD(swap_us, NUMBER),
-	FIELD(undo_us, NUMBER),
+	FIELD(redo_lost, TEXT_IF_ANY), FIELD(donor_uuid, TEXT),
+	FIELD(donor_version, TEXT),    FIELD(snapclone, TEXT),
+	FIELD(provider, TEXT),	       FIELD(engine, TEXT),
+	FIELD(page_size, NUMBER),      FIELD(redo_encrypted, FLAG),
+	FIELD(began_us, NUMBER),       FIELD(create_ms, NUMBER),
+	FIELD(copy_ms, NUMBER),	       FIELD(redo_ms, NUMBER),
+	FIELD(seal_ms, NUMBER),	       FIELD(streams, NUMBER),
+	FIELD(redo_bytes, NUMBER),     FIELD(wire_bytes, NUMBER),
+	FIELD(swap_us, NUMBER),	       FIELD(undo_us, NUMBER),
 };
 
 /* ---- hex ----------------------------------------------------------------- */
@@ -94,6 +94,17 @@ static bool put_number(json_t *to, const char *name, uint64_t value)
 		       0;
 }
 
+/* Some texts are there only when they say something. */
+static bool is_left_out(enum kind kind, const void *at)
+{
+	const char *text;
+
+	if (kind != TEXT_IF_ANY)
+		return false;
+	text = *(const char *const *)at;
+	return !text || !*text;
+}
+
 /* A text of the donor's: on one line, and '?' for what is no UTF-8. */
 static bool put_text(json_t *to, const char *name, const char *text)
 {
@@ -130,7 +141,9 @@ char *manifest_put_head(const struct sc_manifest_head *head)
 		const char *name = fields[i].name;
 		const void *at = (const char *)head + fields[i].offset;
 
-		if (fields[i].kind == TEXT)
+		if (is_left_out(fields[i].kind, at))
+			continue;
+		if (fields[i].kind == TEXT || fields[i].kind == TEXT_IF_ANY)
 			ok = put_text(json, name, *(const char *const *)at);
 		else if (fields[i].kind == FLAG)
 			ok = !json_object_set_new(
@@ -259,6 +272,10 @@ static int get_field(const json_t *json, size_t i, void *to, struct sc_err *err)
 	const json_t *value = json_object_get(json, name);
 
 	switch (fields[i].kind) {
+	case TEXT_IF_ANY:
+		if (!value)
+			return 0;
+		return get_text(json, name, to, err);
 	case TEXT:
 		return get_text(json, name, to, err);
 	case FLAG:

@@ -253,9 +253,10 @@ void sc_manifest_free(struct sc_manifest *m)
 {
 	struct sc_manifest_head *h = &m->head;
 	const char *const texts[] = { h->binlog_file,	h->gtid_flushed,
-				      h->gtid_executed, h->donor_uuid,
-				      h->donor_version, h->provider,
-				      h->engine,	h->snapclone };
+				      h->gtid_executed, h->redo_lost,
+				      h->donor_uuid,	h->donor_version,
+				      h->provider,	h->engine,
+				      h->snapclone };
 
 	for (size_t i = 0; i < SC_ARRAY_SIZE(texts); i++)
 		free((void *)(uintptr_t)texts[i]);

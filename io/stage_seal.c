@@ -118,6 +118,8 @@ static void format_end(FILE *f, const struct sc_staged *stage,
 	fprintf(f, "binlog_position=%" PRIu64 "\n", m->binlog_position);
 	write_text(f, "gtid_flushed", m->gtid_flushed);
 	write_text(f, "gtid_executed", m->gtid_executed);
+	if (*m->redo_lost)
+		write_text(f, "redo_lost", m->redo_lost);
 }
 
 /* The text of #snapclone_end, for our plugin in the server on the clone. */

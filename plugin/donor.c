@@ -43,8 +43,8 @@ int sc_donor_check_cancel(struct sc_donor *d, struct sc_err *err)
 	return -1;
 }
 
-int sc_donor_await(struct sc_donor *d, const bool *flag, int timeout_ms,
-		   const char *what, struct sc_err *err)
+int sc_donor_await_or(struct sc_donor *d, const bool *flag, int timeout_ms,
+		      struct sc_err *err)
 {
 	struct timespec until = sc_after_ms(
 		CLOCK_MONOTONIC, timeout_ms < 0 ? 0 : (unsigned)timeout_ms);
@@ -57,10 +57,7 @@ int sc_donor_await(struct sc_donor *d, const bool *flag, int timeout_ms,
 							  &until);
 
 		if (rc == ETIMEDOUT)
-			return sc_err_set(
-				err, SC_ER_INTERNAL_ERROR,
-				"the daemon did not %s within %d s; see its log",
-				what, timeout_ms / 1000);
+			return 0;
 	}
 	if (d->cancelled) {
 		*err = cancelled_err;
@@ -70,7 +67,20 @@ int sc_donor_await(struct sc_donor *d, const bool *flag, int timeout_ms,
 		*err = d->state.err;
 		return -1;
 	}
-	return 0;
+	return 1;
+}
+
+int sc_donor_await(struct sc_donor *d, const bool *flag, int timeout_ms,
+		   const char *what, struct sc_err *err)
+{
+	int rc = sc_donor_await_or(d, flag, timeout_ms, err);
+
+	if (rc == 0)
+		return sc_err_set(
+			err, SC_ER_INTERNAL_ERROR,
+			"the daemon did not %s within %d s; see its log", what,
+			timeout_ms / 1000);
+	return rc < 0 ? -1 : 0;
 }
 
 /* ---- steps of the job ---------------------------------------------------- */
@@ -120,17 +130,17 @@ static void close_link(struct sc_donor *d)
 }
 
 /* From a moment without DDL until the daemon listens. What DDL does once the
- * redo is followed, the daemon notes. */
+ * redo is followed, the daemon notes; until there is an image DDL waits, so
+ * that the image can be the clone should redo be lost. */
 static int start_copy(struct sc_donor *d, struct sc_sql *sql,
 		      struct sc_err *err)
 {
 	if (sc_donor_reader_start(d, err) < 0 ||
 	    sc_donor_send_start(d, err) < 0 ||
 	    sc_donor_await(d, &d->heard.followed, READY_MS, "follow the redo",
-			   err) < 0)
+			   err) < 0 ||
+	    sc_donor_await_image(d, sql, err) < 0)
 		return -1;
-	if (!d->request.block_ddl)
-		sc_donor_unlock(d, sql);
 	return sc_donor_await(d, &d->heard.ready, READY_MS, "get ready", err);
 }
 
@@ -162,8 +172,7 @@ static int run_steps(struct sc_donor *d, struct sc_sql *sql, struct sc_err *err)
 	    sc_link_greet(&d->link, err) < 0)
 		return -1;
 	/* Closing the session gives the lock back. */
-	if (sc_sql_query(sql, NULL, "FLUSH LOCAL BINARY LOGS", err) < 0 ||
-	    sc_donor_quiet(d, sql, err) < 0 || sc_consumer_start(d, err) < 0)
+	if (sc_donor_quiet(d, sql, err) < 0 || sc_consumer_start(d, err) < 0)
 		return -1;
 	return copy_and_seal(d, sql, err);
 }
@@ -346,6 +355,7 @@ void sc_donor_free(struct sc_donor *d)
 	sc_donor_cancel(d);
 	pthread_join(d->job_thread, NULL);
 	sc_killer_join(&d->killer);
+	free(d->gtid_flushed);
 	sc_ctl_seal_free(&d->seal);
 	sc_ctl_seal_free(&d->heard.result.seal);
 	sc_key_list_free(&d->keys);

@@ -36,9 +36,10 @@ struct sc_donor_server {
 /* What the daemon has said so far. */
 struct sc_donor_heard {
 	bool followed; /* reads the redo */
+	bool imaged;   /* DDL may go on */
 	bool ready, copied, sealed, redo_done, done;
 	bool settled; /* answered LOCKED, by */
-	enum sc_settled settlement;
+	struct sc_ctl_settled settlement;
 	bool lost; /* failed or gone: err says why */
 	struct sc_ctl_done result;
 };
@@ -62,7 +63,10 @@ struct sc_donor {
 	/* The job thread's: the backup lock, and what was found under it. */
 	bool lock_held;
 	uint64_t locked_ms, quiet_lsn;
-	uint64_t redo_mark_us;		   /* wall clock: redo logging was on */
+	bool quiet_image;      /* it was held until the image was made */
+	uint64_t flushed_us;   /* wall clock: when gtid_flushed was read */
+	char *gtid_flushed;    /* F, should the clone end at S; owned */
+	uint64_t redo_mark_us; /* wall clock: redo logging was on */
 	unsigned long long alter_instance; /* statements so far, then */
 	uint32_t n_discarded, discarded[SC_MAX_DISCARDED];
 
@@ -82,9 +86,11 @@ struct sc_donor {
 /* 0, or -1 (1317) when the job was cancelled. */
 int sc_donor_check_cancel(struct sc_donor *d, struct sc_err *err);
 
-/*
- * Wait for a flag of d->heard, at most timeout_ms (-1: no limit). 0, or -1
- * when the daemon failed, the job was cancelled or time is over.
+/* Wait for a flag of d->heard, at most timeout_ms (-1: no limit). 1, 0 when
+ * time is over, or -1 when the daemon failed or the job was cancelled. */
+int sc_donor_await_or(struct sc_donor *d, const bool *flag, int timeout_ms,
+		      struct sc_err *err);
+/* The same; that time is over is an error that says what was awaited. 0 or -1.
  */
 int sc_donor_await(struct sc_donor *d, const bool *flag, int timeout_ms,
 		   const char *what, struct sc_err *err);
@@ -114,6 +120,10 @@ int sc_donor_quiet(struct sc_donor *d, struct sc_sql *sql, struct sc_err *err);
  * are here now. The lock is held when it returns 0. */
 int sc_donor_settle(struct sc_donor *d, struct sc_sql *sql, struct sc_err *err);
 void sc_donor_unlock(struct sc_donor *d, struct sc_sql *sql);
+/* The daemon follows the redo: let go of the lock when it has made the image,
+ * or that takes too long. 0 or -1. */
+int sc_donor_await_image(struct sc_donor *d, struct sc_sql *sql,
+			 struct sc_err *err);
 
 /* donor_consumer.c: keep the redo files until they are read. Returns when
  * registration was tried; not being registered is logged, not an error. */
@@ -126,7 +136,10 @@ int sc_donor_give_keys(struct sc_donor *d, struct sc_dec *dec,
 /* The error of encrypted data without TLS. -1. */
 int sc_donor_needs_tls(struct sc_err *err);
 
-/* donor_seal.c: fix E and send it. The backup lock is held. */
+/* donor_seal.c: FLUSH LOCAL BINARY LOGS before the image, and F. 0 or -1. */
+int sc_donor_flush_gtids(struct sc_donor *d, struct sc_sql *sql,
+			 struct sc_err *err);
+/* Fix E, or take S when redo was lost, and send it. The backup lock is held. */
 int sc_donor_make_seal(struct sc_donor *d, struct sc_sql *sql,
 		       struct sc_err *err);
 

@@ -22,6 +22,7 @@
 #define BETWEEN_TRIES_MS 200
 #define SAY_EVERY_MS 60000
 #define SILENT_MS 60000 /* of a daemon under the lock: it is stopped */
+#define IMAGE_MS 1000	/* DDL waits for an image */
 
 /* 1 held, 0 not within the time, -1 (killed, cancelled). */
 static int try_lock(struct sc_donor *d, struct sc_sql *sql, unsigned timeout_s,
@@ -144,9 +145,25 @@ int sc_donor_quiet(struct sc_donor *d, struct sc_sql *sql, struct sc_err *err)
 				timeout_s);
 	}
 	if (rc < 0 || find_discarded(d, sql, err) < 0 ||
-	    sc_donor_redo_mark(d, sql, err) < 0)
+	    sc_donor_redo_mark(d, sql, err) < 0 ||
+	    sc_donor_flush_gtids(d, sql, err) < 0)
 		return -1;
 	return rc > 0 ? flush_redo(sql, &d->quiet_lsn, err) : 0;
+}
+
+int sc_donor_await_image(struct sc_donor *d, struct sc_sql *sql,
+			 struct sc_err *err)
+{
+	int rc = 1;
+
+	if (d->lock_held)
+		rc = sc_donor_await_or(d, &d->heard.imaged, IMAGE_MS, err);
+	if (rc < 0)
+		return -1;
+	d->quiet_image = d->lock_held && (rc > 0 || d->request.block_ddl);
+	if (!d->request.block_ddl)
+		sc_donor_unlock(d, sql);
+	return 0;
 }
 
 /* Does the daemon say how far it has read the redo? */
@@ -162,28 +179,32 @@ static bool is_heard(struct sc_donor *d)
  * takes, but DDL does not wait for a daemon that does nothing. */
 static int await_settled(struct sc_donor *d, struct sc_err *err)
 {
-	while (sc_donor_await(d, &d->heard.settled, SILENT_MS,
-			      "look at the files", err) < 0) {
+	int rc;
+
+	while ((rc = sc_donor_await_or(d, &d->heard.settled, SILENT_MS, err)) ==
+	       0) {
 		if (!is_heard(d))
-			return -1;
-		*err = (struct sc_err)SC_ERR_INIT;
+			return sc_err_set(
+				err, SC_ER_INTERNAL_ERROR,
+				"the daemon was silent for %d s while DDL was held off; see its log",
+				SILENT_MS / 1000);
 	}
-	return 0;
+	return rc < 0 ? -1 : 0;
 }
 
 /* LOCKED, and what the daemon says to it. */
 static int ask_settled(struct sc_donor *d, struct sc_sql *sql,
 		       struct sc_err *err)
 {
+	struct sc_ctl_locked locked = { .quiet_image = d->quiet_image };
 	struct sc_enc enc = { 0 };
-	uint64_t lsn = 0;
 
-	if (flush_redo(sql, &lsn, err) < 0)
+	if (flush_redo(sql, &locked.lsn, err) < 0)
 		return -1;
 	pthread_mutex_lock(&d->lock);
 	d->heard.copied = d->heard.settled = false;
 	pthread_mutex_unlock(&d->lock);
-	sc_enc_u64(&enc, lsn);
+	sc_ctl_put_locked(&enc, &locked);
 	if (sc_link_send(&d->link, SC_CTL_LOCKED, &enc, NULL, 0, err) < 0)
 		return -1;
 	return await_settled(d, err);
@@ -212,11 +233,12 @@ int sc_donor_settle(struct sc_donor *d, struct sc_sql *sql, struct sc_err *err)
 			return -1;
 		if (ask_settled(d, sql, err) < 0)
 			return -1;
-		if (d->heard.settlement == SC_SETTLED_RESTART &&
+		if (d->heard.settlement.what == SC_SETTLED_RESTART &&
 		    (hold_redo_again(d, err) < 0 ||
 		     ask_settled(d, sql, err) < 0))
 			return -1;
-		if (d->heard.settlement == SC_SETTLED_DONE)
+		if (d->heard.settlement.what == SC_SETTLED_DONE ||
+		    d->heard.settlement.what == SC_SETTLED_IMAGE)
 			return 0;
 		if (!d->request.block_ddl)
 			sc_donor_unlock(d, sql);

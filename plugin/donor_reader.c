@@ -39,12 +39,9 @@ static int on_followed(struct sc_donor *d, struct sc_dec *dec)
 
 static int on_settled(struct sc_donor *d, struct sc_dec *dec)
 {
-	unsigned settlement = sc_dec_u8(dec);
-
-	if (sc_dec_end(dec) < 0 || settlement >= SC_SETTLED_COUNT ||
+	if (sc_ctl_get_settled(dec, &d->heard.settlement) < 0 ||
 	    d->heard.settled || d->heard.copied)
 		return -1;
-	d->heard.settlement = (enum sc_settled)settlement;
 	d->heard.settled = true;
 	return 0;
 }
@@ -116,6 +113,8 @@ static int handle(struct sc_donor *d, struct sc_ctl_msg *msg)
 		return on_followed(d, &dec);
 	case SC_CTL_PROGRESS:
 		return on_progress(d, &dec);
+	case SC_CTL_IMAGED:
+		return on_flag(&heard->imaged, true);
 	case SC_CTL_COPIED:
 		return on_flag(&heard->copied, heard->ready);
 	case SC_CTL_SETTLED:

@@ -42,8 +42,7 @@ static int dup_text(char **dst, const char *src, struct sc_err *err)
  * without an InnoDB commit that runs between the two (FLUSH, MyISAM) is in the
  * set, but not yet in the table.
  */
-static int read_flushed_gtids(struct sc_sql *sql, struct sc_ctl_seal *seal,
-			      struct sc_err *err)
+static int read_gtids(struct sc_sql *sql, char **ret, struct sc_err *err)
 {
 	CLEANUP_ROWS struct sc_rows rows = { 0 };
 
@@ -51,7 +50,16 @@ static int read_flushed_gtids(struct sc_sql *sql, struct sc_ctl_seal *seal,
 			 "SELECT REPLACE(@@GLOBAL.gtid_executed, CHAR(10), '')",
 			 err) < 0)
 		return -1;
-	return dup_text(&seal->gtid_flushed, sc_rows_get(&rows, 0, 0), err);
+	return dup_text(ret, sc_rows_get(&rows, 0, 0), err);
+}
+
+int sc_donor_flush_gtids(struct sc_donor *d, struct sc_sql *sql,
+			 struct sc_err *err)
+{
+	d->flushed_us = sc_wall_us();
+	if (read_gtids(sql, &d->gtid_flushed, err) < 0)
+		return -1;
+	return sc_sql_query(sql, NULL, "FLUSH LOCAL BINARY LOGS", err);
 }
 
 static int parse_u64(const char *text, uint64_t *ret)
@@ -120,17 +128,50 @@ static int await_flushed(struct sc_donor *d, struct sc_sql *sql,
 	}
 }
 
+static int seal_now(struct sc_donor *d, struct sc_sql *sql, struct sc_err *err)
+{
+	struct sc_ctl_seal *seal = &d->seal;
+
+	if (read_gtids(sql, &seal->gtid_flushed, err) < 0 ||
+	    sc_sql_query(sql, NULL, "FLUSH LOCAL BINARY LOGS", err) < 0 ||
+	    read_log_status(sql, seal, err) < 0)
+		return -1;
+	return await_flushed(d, sql, seal->end_lsn, err);
+}
+
+/*
+ * Redo was lost: E is S. No DDL ran between F and the image, so what has a GTID
+ * that recovery does not find may be run again (FLUSH, MyISAM). The GTIDs that
+ * it does find are executed here by now.
+ */
+static int seal_image(struct sc_donor *d, struct sc_sql *sql,
+		      struct sc_err *err)
+{
+	const struct sc_ctl_settled *settled = &d->heard.settlement;
+	struct sc_ctl_seal *seal = &d->seal;
+
+	seal->end_lsn = settled->image_lsn;
+	seal->seal_begin_us = d->flushed_us;
+	snprintf(seal->redo_lost, sizeof(seal->redo_lost),
+		 "The clone ends at the LSN of its image, %" PRIu64
+		 ", and has no binary log position: %.400s",
+		 seal->end_lsn, settled->why);
+	if (dup_text(&seal->gtid_flushed, d->gtid_flushed, err) < 0)
+		return -1;
+	sc_server_log(ST_LOG_WARNING, "%s", seal->redo_lost);
+	return read_gtids(sql, &seal->gtid_executed, err);
+}
+
 int sc_donor_make_seal(struct sc_donor *d, struct sc_sql *sql,
 		       struct sc_err *err)
 {
-	struct sc_ctl_seal *seal = &d->seal;
 	struct sc_enc enc = { 0 };
+	int rc = d->heard.settlement.what == SC_SETTLED_IMAGE
+			 ? seal_image(d, sql, err)
+			 : seal_now(d, sql, err);
 
-	if (read_flushed_gtids(sql, seal, err) < 0 ||
-	    sc_sql_query(sql, NULL, "FLUSH LOCAL BINARY LOGS", err) < 0 ||
-	    read_log_status(sql, seal, err) < 0 ||
-	    await_flushed(d, sql, seal->end_lsn, err) < 0)
+	if (rc < 0)
 		return sc_err_context(err, "seal");
-	sc_ctl_put_seal(&enc, seal);
+	sc_ctl_put_seal(&enc, &d->seal);
 	return sc_link_send(&d->link, SC_CTL_SEAL, &enc, NULL, 0, err);
 }

@@ -29,6 +29,7 @@ static const struct {
 	  offsetof(struct sc_end, binlog_position) },
 	{ "donor_uuid", KIND_NAME, offsetof(struct sc_end, donor_uuid) },
 	{ "binlog_file", KIND_NAME, offsetof(struct sc_end, binlog_file) },
+	{ "redo_lost", KIND_NAME, offsetof(struct sc_end, redo_lost) },
 	{ "gtid_flushed", KIND_GTIDS, offsetof(struct sc_end, gtid_flushed) },
 	{ "gtid_executed", KIND_GTIDS, offsetof(struct sc_end, gtid_executed) },
 };
@@ -120,9 +121,30 @@ int sc_end_parse(FILE *in, struct sc_end *ret)
 	return 0;
 }
 
+int sc_end_set_gtids(struct sc_end *end, const char *gtids)
+{
+	char *set = strdup(gtids), *to = set;
+
+	for (const char *p = gtids; set && *p; p++) {
+		if (*p != '\n')
+			*to++ = *p;
+	}
+	if (!set)
+		return -1;
+	*to = '\0';
+	if (!is_gtid_set(set)) {
+		free(set);
+		return -1;
+	}
+	free(end->gtid_executed);
+	end->gtid_executed = set;
+	return 0;
+}
+
 void sc_end_free(struct sc_end *end)
 {
 	free(end->donor_uuid);
+	free(end->redo_lost);
 	free(end->binlog_file);
 	free(end->gtid_flushed);
 	free(end->gtid_executed);

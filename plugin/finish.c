@@ -89,6 +89,30 @@ static int repair(struct sc_sql *sql, const struct sc_end *end,
 			     missing);
 }
 
+/* Redo was lost: G is what InnoDB recovered, which clone_status has. A set that
+ * was not written completely lacks some of F. */
+static int take_recovered(struct sc_sql *sql, struct sc_end *end,
+			  struct sc_err *err)
+{
+	CLEANUP_ROWS struct sc_rows rows = { 0 };
+	struct sc_status now;
+	int rc;
+
+	sc_status_snapshot(&now);
+	rc = sc_end_set_gtids(end, now.gtid_executed ? now.gtid_executed : "");
+	sc_status_free(&now);
+	if (rc == 0 &&
+	    sc_sql_queryf(sql, &rows, err, "SELECT GTID_SUBSET('%s', '%s')",
+			  end->gtid_flushed, end->gtid_executed) < 0)
+		return -1;
+	if (rc < 0 || !is_one(&rows, 0))
+		return sc_err_set(
+			err, SC_ER_INTERNAL_ERROR,
+			"the GTIDs that InnoDB recovered are not in clone_status; clone again");
+	sc_status_set_redo_lost(end->redo_lost);
+	return 0;
+}
+
 /* ---- steps --------------------------------------------------------------- */
 
 static void fail(const struct sc_err *err, const char *file)
@@ -116,8 +140,26 @@ static int add_gtids(struct sc_sql *sql, const char *set, struct sc_err *err)
 		       : 0;
 }
 
-static int finish_with(struct sc_sql *sql, const struct sc_end *end,
-		       bool checked, struct sc_err *err)
+static void say_done(const struct sc_end *end)
+{
+	const char *uuid = end->donor_uuid ? end->donor_uuid : "";
+	unsigned long long lsn = end->end_lsn;
+
+	if (end->redo_lost)
+		sc_server_log(
+			ST_LOG_WARNING,
+			"clone: this server is the donor %s at LSN %llu; %s",
+			uuid, lsn, end->redo_lost);
+	else
+		sc_server_log(
+			ST_LOG_INFO,
+			"clone: this server is the donor %s at LSN %llu, binary log %s:%llu; GTIDs are complete",
+			uuid, lsn, end->binlog_file,
+			(unsigned long long)end->binlog_position);
+}
+
+static int finish_with(struct sc_sql *sql, struct sc_end *end, bool checked,
+		       struct sc_err *err)
 {
 	CLEANUP_FREE char *extra = NULL;
 
@@ -130,18 +172,15 @@ static int finish_with(struct sc_sql *sql, const struct sc_end *end,
 		sync_clone_dir();
 		sc_step_done("finish", "check");
 	}
+	if (end->redo_lost && take_recovered(sql, end, err) < 0)
+		return -1;
 	if (sc_finish_reset(sql, end->gtid_executed, &extra, err) < 0)
 		return -1;
 	sc_step_done("finish", "reset");
 	if (repair(sql, end, err) < 0 || add_gtids(sql, extra, err) < 0)
 		return -1;
 	sc_step_done("finish", "repair");
-	sc_server_log(
-		ST_LOG_INFO,
-		"clone: this server is the donor %s at LSN %llu, binary log %s:%llu; GTIDs are complete",
-		end->donor_uuid ? end->donor_uuid : "",
-		(unsigned long long)end->end_lsn, end->binlog_file,
-		(unsigned long long)end->binlog_position);
+	say_done(end);
 	sc_finish_cleanup(sql);
 	sc_step_done("finish", "clean up");
 	unlink(SC_END_CHECKED);
@@ -214,12 +253,17 @@ static void *finish_main(void *arg)
 }
 
 /* clone_status tells E's position from the first moment on; what InnoDB wrote
- * into #status_recovery is the position of an earlier time, or none. */
+ * into #status_recovery is the position of an earlier time, or none. S has no
+ * position: clone_status says why. */
 static void show_position(FILE *in)
 {
 	struct sc_end end;
 
-	if (sc_end_parse(in, &end) == 0)
+	if (sc_end_parse(in, &end) < 0)
+		;
+	else if (end.redo_lost)
+		sc_status_set_redo_lost(end.redo_lost);
+	else
 		sc_status_set_position(end.binlog_file, end.binlog_position,
 				       end.gtid_executed);
 	sc_end_free(&end);

@@ -206,10 +206,13 @@ static void set_position(const char *file, uint64_t position, const char *gtids)
 
 void sc_status_seal(const struct sc_ctl_seal *seal)
 {
+	bool lost = *seal->redo_lost;
 	SC_LOCK_SCOPE(&lock);
 
+	/* Which GTIDs a clone that ends with S has its recovery will tell. */
 	set_position(seal->binlog_file, seal->binlog_position,
-		     seal->gtid_executed);
+		     lost ? NULL : seal->gtid_executed);
+	set_text(record.error_text, seal->redo_lost);
 }
 
 void sc_status_end(const struct sc_err *err, int target_fd)
@@ -268,6 +271,19 @@ void sc_status_set_position(const char *binlog_file, uint64_t position,
 	sc_status_recover(AT_FDCWD, &record);
 	ensure_row(SC_STATE_COMPLETED);
 	set_position(binlog_file, position, gtid_executed);
+	save();
+}
+
+void sc_status_set_redo_lost(const char *text)
+{
+	SC_LOCK_SCOPE(&lock);
+
+	if (running)
+		return;
+	sc_status_recover(AT_FDCWD, &record);
+	ensure_row(SC_STATE_COMPLETED);
+	if (record.state != SC_STATE_FAILED)
+		set_text(record.error_text, text);
 	save();
 }
 

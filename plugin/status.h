@@ -74,6 +74,8 @@ void sc_status_restarting(void);
 /* What start-up found out about a clone this server was started on. */
 void sc_status_set_position(const char *binlog_file, uint64_t position,
 			    const char *gtid_executed);
+/* Without a position, its error text says why; the GTIDs are InnoDB's. */
+void sc_status_set_redo_lost(const char *text);
 void sc_status_set_failed(int error_no, const char *text);
 /* Take in, and remove, what InnoDB wrote about a recovery. */
 void sc_status_recovered(void);
@@ -100,8 +102,9 @@ void sc_status_parse_view(FILE *in, struct sc_status *st);
 void sc_status_print_view(FILE *out, const struct sc_status *st);
 void sc_status_parse_progress(FILE *in, struct sc_status *st);
 void sc_status_print_progress(FILE *out, const struct sc_status *st);
-/* unknown_end_us: the end of the recovery when the file does not tell; 0: it
- * failed. */
+/* unknown_end_us: the end of the recovery when the file does not tell; 0:
+ * InnoDB has not finished, so that it failed, and its GTIDs are not there yet.
+ */
 void sc_status_parse_recovery(FILE *in, struct sc_status *st,
 			      uint64_t unknown_end_us);
 

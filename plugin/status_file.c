@@ -211,15 +211,18 @@ void sc_status_parse_recovery(FILE *in, struct sc_status *st,
 
 	if (read_line(in, line, sizeof(line)))
 		end = strtoull(line, NULL, 10);
-	parse_position(in, st);
+	if (unknown_end_us)
+		parse_position(in, st);
 	recovered_stages(st, begin, end);
 	st->end_us = end;
 	st->state = end ? SC_STATE_COMPLETED : SC_STATE_FAILED;
+	/* What a completed clone has to say stays. */
+	if (!end || st->error_no)
+		snprintf(
+			st->error_text, sizeof(st->error_text), "%s",
+			end ? ""
+			    : "Recovery failed. Please Retry Clone. For details, look into server error log.");
 	st->error_no = end ? 0 : SC_ER_INTERNAL_ERROR;
-	snprintf(
-		st->error_text, sizeof(st->error_text), "%s",
-		end ? ""
-		    : "Recovery failed. Please Retry Clone. For details, look into server error log.");
 }
 
 static FILE *open_file(int dir, const char *name, int flags)

@@ -205,12 +205,49 @@ int sc_ctl_get_donor_ready(struct sc_dec *dec, struct sc_ctl_donor_ready *ret)
 	return sc_dec_end(dec);
 }
 
+void sc_ctl_put_locked(struct sc_enc *enc, const struct sc_ctl_locked *m)
+{
+	sc_enc_u64(enc, m->lsn);
+	sc_enc_u8(enc, m->quiet_image);
+}
+
+int sc_ctl_get_locked(struct sc_dec *dec, struct sc_ctl_locked *ret)
+{
+	uint8_t quiet_image;
+
+	ret->lsn = sc_dec_u64(dec);
+	quiet_image = sc_dec_u8(dec);
+	ret->quiet_image = quiet_image == 1;
+	if (!ret->lsn || quiet_image > 1)
+		return -1;
+	return sc_dec_end(dec);
+}
+
+void sc_ctl_put_settled(struct sc_enc *enc, const struct sc_ctl_settled *m)
+{
+	sc_enc_u8(enc, m->what);
+	sc_enc_u64(enc, m->image_lsn);
+	sc_enc_str(enc, m->why);
+}
+
+int sc_ctl_get_settled(struct sc_dec *dec, struct sc_ctl_settled *ret)
+{
+	ret->what = sc_dec_u8(dec);
+	ret->image_lsn = sc_dec_u64(dec);
+	sc_dec_str(dec, ret->why, sizeof(ret->why));
+	if (ret->what >= SC_SETTLED_COUNT ||
+	    (ret->what == SC_SETTLED_IMAGE) != (ret->image_lsn != 0))
+		return -1;
+	return sc_dec_end(dec);
+}
+
 void sc_ctl_put_seal(struct sc_enc *enc, const struct sc_ctl_seal *m)
 {
 	sc_enc_u64(enc, m->end_lsn);
 	sc_enc_u64(enc, m->seal_begin_us);
 	sc_enc_u64(enc, m->binlog_position);
 	sc_enc_str(enc, m->binlog_file);
+	sc_enc_str(enc, m->redo_lost);
 	sc_enc_str(enc, m->gtid_flushed);
 	sc_enc_str(enc, m->gtid_executed);
 }
@@ -223,6 +260,7 @@ static void get_seal_fields(struct sc_dec *dec, struct sc_ctl_seal *ret)
 	ret->seal_begin_us = sc_dec_u64(dec);
 	ret->binlog_position = sc_dec_u64(dec);
 	sc_dec_str(dec, ret->binlog_file, sizeof(ret->binlog_file));
+	sc_dec_str(dec, ret->redo_lost, sizeof(ret->redo_lost));
 	ret->gtid_flushed = sc_dec_strdup(dec, SC_CTL_MAX_BODY);
 	ret->gtid_executed = sc_dec_strdup(dec, SC_CTL_MAX_BODY);
 }

@@ -76,10 +76,11 @@ enum sc_ctl_type {
 	SC_CTL_KEYS_WANTED = 23, /* daemon: names of master keys it needs */
 	SC_CTL_KEYS = 24,    /* plugin: those of them that the keyring has; to a
 				recipient all keys of the clone */
-	SC_CTL_LOCKED = 25,  /* plugin: u64 LSN. DDL is held off; what it did
-				is in the redo below that LSN, on disk */
-	SC_CTL_SETTLED = 26, /* daemon: u8 enum sc_settled, the answer */
-	SC_CTL_TYPE_MAX = 26,
+	SC_CTL_LOCKED = 25,  /* plugin: struct sc_ctl_locked. DDL is held off */
+	SC_CTL_SETTLED = 26, /* daemon: struct sc_ctl_settled, the answer */
+	SC_CTL_IMAGED = 27,  /* daemon: the image is made, the lock may go; no
+				body */
+	SC_CTL_TYPE_MAX = 27,
 };
 
 /* What a look under the lock has found. */
@@ -89,6 +90,7 @@ enum sc_settled {
 				COPIED comes again */
 	SC_SETTLED_RESTART,  /* redo was lost: hold redo files anew, then LOCKED
 				again: everything is copied again */
+	SC_SETTLED_IMAGE,    /* redo was lost: E is S; seal with that */
 	SC_SETTLED_COUNT,
 };
 
@@ -206,12 +208,32 @@ struct sc_ctl_donor_ready {
 	uint64_t checkpoint_lsn; /* C */
 };
 
-/* E and what belongs to it (design: step 5). */
+struct sc_ctl_locked {
+	uint64_t lsn; /* what DDL did is in the redo below it, on disk */
+	/* No DDL ran from a FLUSH LOCAL BINARY LOGS until IMAGED: the clone may
+	 * end at S. */
+	bool quiet_image;
+};
+
+struct sc_ctl_settled {
+	uint8_t what;	    /* enum sc_settled */
+	uint64_t image_lsn; /* S; SC_SETTLED_IMAGE only, else 0 */
+	char why[512];	    /* likewise: how redo was lost */
+};
+
+/*
+ * E and what belongs to it (design: step 5). When redo was lost E is S, which
+ * has no position; G is then what the donor has executed later, at the seal:
+ * the GTIDs of the clone are those that recovery finds, between F and G.
+ */
 struct sc_ctl_seal {
 	uint64_t end_lsn;
-	uint64_t seal_begin_us; /* wall clock just before log_status was read */
+	/* Wall clock: what was committed before it is in the clone. Just before
+	 * log_status was read; when redo was lost, before the image. */
+	uint64_t seal_begin_us;
 	uint64_t binlog_position;
-	char binlog_file[512]; /* empty: binary log off */
+	char binlog_file[512]; /* empty: binary log off, or redo was lost */
+	char redo_lost[512];   /* a sentence about it; empty: it was not */
 	char *gtid_flushed;    /* F, owned */
 	char *gtid_executed;   /* G, owned */
 };
@@ -277,6 +299,8 @@ void sc_ctl_put_donor_start(struct sc_enc *enc,
 			    const struct sc_ctl_donor_start *m);
 void sc_ctl_put_donor_ready(struct sc_enc *enc,
 			    const struct sc_ctl_donor_ready *m);
+void sc_ctl_put_locked(struct sc_enc *enc, const struct sc_ctl_locked *m);
+void sc_ctl_put_settled(struct sc_enc *enc, const struct sc_ctl_settled *m);
 void sc_ctl_put_seal(struct sc_enc *enc, const struct sc_ctl_seal *m);
 void sc_ctl_put_recipient_start(struct sc_enc *enc,
 				const struct sc_ctl_recipient_start *m);
@@ -292,6 +316,8 @@ void sc_ctl_put_job_status(struct sc_enc *enc,
 int sc_ctl_get_hello(struct sc_dec *dec, struct sc_ctl_hello *ret);
 int sc_ctl_get_donor_start(struct sc_dec *dec, struct sc_ctl_donor_start *ret);
 int sc_ctl_get_donor_ready(struct sc_dec *dec, struct sc_ctl_donor_ready *ret);
+int sc_ctl_get_locked(struct sc_dec *dec, struct sc_ctl_locked *ret);
+int sc_ctl_get_settled(struct sc_dec *dec, struct sc_ctl_settled *ret);
 int sc_ctl_get_seal(struct sc_dec *dec, struct sc_ctl_seal *ret);
 int sc_ctl_get_recipient_start(struct sc_dec *dec,
 			       struct sc_ctl_recipient_start *ret);

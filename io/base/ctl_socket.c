@@ -47,8 +47,9 @@ static const struct {
 							SC_MASTER_KEY_SIZE),
 				 0 },
 	[SC_CTL_KEYS] = { 4 + SC_KEYS_MAX * SC_KEY_BODY_SIZE, 0 },
-	[SC_CTL_LOCKED] = { 8, 0 },
-	[SC_CTL_SETTLED] = { 1, 0 },
+	[SC_CTL_LOCKED] = { 9, 0 },
+	[SC_CTL_SETTLED] = { 1024, 0 },
+	[SC_CTL_IMAGED] = { 0, 0 },
 };
 
 void sc_ctl_msg_clear(struct sc_ctl_msg *msg)

@@ -46,6 +46,8 @@ def clone_status(case):
         for column, key in (('BINLOG_FILE', 'binlog_file'), ('BINLOG_POSITION', 'binlog_position')):
             if str(case.status[column]) != case.end.get(key):
                 found.append(f'clone_status.{column} is {case.status[column]}, end mark says {case.end.get(key)}')
+        if case.status['ERROR_MESSAGE'] != case.redo_lost or case.status['ERROR_NO']:
+            found.append(f'clone_status says {case.status["ERROR_MESSAGE"]}, end mark {case.redo_lost}')
     return found
 
 
@@ -56,7 +58,11 @@ def gtids(case):
     sets = {'@@gtid_executed': case.executed}
     if case.status:
         sets['clone_status.GTID_EXECUTED'] = GtidSet.parse(case.status['GTID_EXECUTED'])
-    if case.end:
+    if case.redo_lost:
+        flushed, executed = (GtidSet.parse(case.end[key]) for key in ('gtid_flushed', 'gtid_executed'))
+        if flushed - case.executed or case.executed - executed:
+            return [f'{case.executed} is not between F, {flushed}, and what the donor had at the seal, {executed}']
+    elif case.end:
         sets['the end mark'] = GtidSet.parse(case.end.get('gtid_executed', ''))
     if len(sets) == 1:
         raise NotApplicable('nothing to compare @@gtid_executed with')

@@ -9,6 +9,8 @@ The donor's writers must be stopped by then. `plugin` is the one that made the c
 the time of the seal are not known, the checks that need them say 'n/a', and the time the CLONE statement
 was sent (began_us) takes the place of the seal.
 """
+import glob
+import os
 import time
 from collections import namedtuple
 
@@ -44,6 +46,7 @@ class Case:
         self.donor, self.datadir, self.box, self.plugin = donor, datadir, box, plugin
         self.acks = read_record(record)
         self.end = end or read_end(datadir)
+        self.redo_lost = (self.end or {}).get('redo_lost', '')  # the clone ends with S
         self.end_lsn = int(self.end['end_lsn']) if self.end else None
         self.sealed_after_us = int(self.end['seal_begin_us']) if self.end else began_us
         self.donor_before = GtidSet.parse(donor_before)
@@ -69,11 +72,17 @@ class Case:
     def await_gtids(self):
         """Read GTIDs and clone_status; our plugin may need a moment to complete the set."""
         self.look()
-        want = GtidSet.parse(self.end.get('gtid_executed', '')) if self.end else self.executed
+        want = GtidSet.parse(self.end.get('gtid_executed', '')) if self.end and not self.redo_lost else None
         deadline = time.monotonic() + REPAIR_S
-        while self.executed != want and time.monotonic() < deadline:
+        while not self.finished(want) and time.monotonic() < deadline:
             time.sleep(0.1)
             self.look()
+
+    def finished(self, want):
+        """Our plugin has done its part; want: G, if that is the set of the clone."""
+        if self.redo_lost:
+            return not glob.glob(os.path.join(self.clone.datadir, '#clone', '#snapclone_[ec]*'))
+        return want is None or want == self.executed
 
     def look(self):
         """Read GTIDs and clone_status of the running clone."""

@@ -53,8 +53,11 @@ static const struct sc_ctl_donor_start donor_start_sample = {
 	.target_name = "target",
 };
 static const struct sc_ctl_donor_ready donor_ready_sample = { 65535, 1, 2, 3 };
+static const struct sc_ctl_locked locked_sample = { 1, true };
+static const struct sc_ctl_settled settled_sample = { SC_SETTLED_IMAGE, 1,
+						      "why" };
 static const struct sc_ctl_seal seal_sample = {
-	1, 2, 3, "binlog.000001", (char *)"a:1-2", (char *)"a:1-2,\nb:1"
+	1, 2, 3, "binlog.000001", "lost", (char *)"a:1-2", (char *)"a:1-2,\nb:1"
 };
 static const struct sc_ctl_recipient_start recipient_start_sample = {
 	.job_id = { 1, 2, 3 },
@@ -71,7 +74,7 @@ static const struct sc_ctl_recipient_start recipient_start_sample = {
 };
 static const struct sc_ctl_progress progress_sample = { 7, 3, 1, 2, 3, 4 };
 static const struct sc_ctl_done done_sample = {
-	{ 1, 2, 3, "", (char *)"", (char *)"" }, 5
+	{ 1, 2, 3, "", "", (char *)"", (char *)"" }, 5
 };
 static const struct sc_ctl_error error_sample = { 3862, "why" };
 static const struct sc_ctl_job_status job_status_sample = {
@@ -100,6 +103,8 @@ static const struct sc_ctl_job_status job_status_sample = {
 KIND(hello, (void)0)
 KIND(donor_start, (void)0)
 KIND(donor_ready, (void)0)
+KIND(locked, (void)0)
+KIND(settled, (void)0)
 KIND(seal, sc_ctl_seal_free(&m))
 KIND(recipient_start, (void)0)
 KIND(progress, (void)0)
@@ -116,6 +121,8 @@ static const struct kind {
 	{ "hello", put_hello, again_hello, false },
 	{ "donor_start", put_donor_start, again_donor_start, false },
 	{ "donor_ready", put_donor_ready, again_donor_ready, false },
+	{ "locked", put_locked, again_locked, false },
+	{ "settled", put_settled, again_settled, false },
 	{ "seal", put_seal, again_seal, false },
 	{ "recipient_start", put_recipient_start, again_recipient_start,
 	  false },

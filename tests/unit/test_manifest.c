@@ -186,6 +186,12 @@ static void with_an_image(void **state)
 	assert_int_equal(write_it(&h), 0);
 	assert_int_equal(read_it(&m), 0);
 	assert_int_equal(m.head.image_lsn, 77);
+	assert_null(m.head.redo_lost);
+	sc_manifest_free(&m);
+	h.redo_lost = "why";
+	assert_int_equal(write_it(&h), 0);
+	assert_int_equal(read_it(&m), 0);
+	assert_string_equal(m.head.redo_lost, "why");
 	sc_manifest_free(&m);
 }
 

@@ -117,6 +117,34 @@ static void recovery_completes_the_stages(void **state)
 	free_status(&st);
 }
 
+/* The text of a clone that ends with S; the error text of one that was written
+ * while it ran goes. */
+static void recovery_keeps_what_a_clone_says(void **state)
+{
+	static const char *const lines[] = {
+		"3 1\n1 2\nsource\n0\nlost\n\n0\n",
+		"1 1\n1 2\nsource\n1317\ninterrupted\n"
+		"\n0\n"
+	};
+
+	(void)state;
+	for (size_t i = 0; i < SC_ARRAY_SIZE(lines); i++) {
+		struct sc_status st = { 0 };
+		FILE *view = text(lines[i]);
+		FILE *in = text("100\n200\nu:1-2,\nv:1\n");
+
+		sc_status_parse_view(view, &st);
+		sc_status_parse_recovery(in, &st, 300);
+		fclose(view);
+		fclose(in);
+		assert_int_equal(st.state, SC_STATE_COMPLETED);
+		assert_int_equal(st.error_no, 0);
+		assert_string_equal(st.error_text, i ? "" : "lost");
+		assert_string_equal(st.gtid_executed, "u:1-2,\nv:1");
+		free_status(&st);
+	}
+}
+
 static void failed_recovery_is_failed(void **state)
 {
 	struct sc_status st = { .id = 1 };
@@ -128,6 +156,18 @@ static void failed_recovery_is_failed(void **state)
 	assert_int_equal(st.state, SC_STATE_FAILED);
 	assert_int_equal(st.error_no, SC_ER_INTERNAL_ERROR);
 	assert_int_equal(st.stages[SC_STAGE_RECOVERY].state, SC_STATE_FAILED);
+}
+
+/* InnoDB has not finished: its GTIDs may be there in part. */
+static void recovery_that_goes_on_has_no_gtids(void **state)
+{
+	struct sc_status st = { .id = 1 };
+	FILE *in = text("100\n200\nu:1");
+
+	(void)state;
+	sc_status_parse_recovery(in, &st, 0);
+	fclose(in);
+	assert_null(st.gtid_executed);
 }
 
 static void recovery_whose_end_was_lost(void **state)
@@ -204,6 +244,23 @@ static void end_files(void **state)
 	}
 }
 
+static void end_takes_recovered_gtids(void **state)
+{
+	FILE *in = text(END_HEAD "redo_lost=why\ngtid_flushed=\n"
+				 "gtid_executed=u:1-9\n");
+	struct sc_end end;
+
+	(void)state;
+	assert_int_equal(sc_end_parse(in, &end), 0);
+	fclose(in);
+	assert_string_equal(end.redo_lost, "why");
+	assert_int_equal(sc_end_set_gtids(&end, "u:1-2,\nv:1"), 0);
+	assert_string_equal(end.gtid_executed, "u:1-2,v:1");
+	assert_int_equal(sc_end_set_gtids(&end, "u:1'"), -1);
+	assert_string_equal(end.gtid_executed, "u:1-2,v:1");
+	sc_end_free(&end);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -212,10 +269,13 @@ int main(void)
 		cmocka_unit_test(stock_progress_comes_back),
 		cmocka_unit_test(garbage_is_no_clone),
 		cmocka_unit_test(recovery_completes_the_stages),
+		cmocka_unit_test(recovery_keeps_what_a_clone_says),
+		cmocka_unit_test(recovery_that_goes_on_has_no_gtids),
 		cmocka_unit_test(failed_recovery_is_failed),
 		cmocka_unit_test(recovery_whose_end_was_lost),
 		cmocka_unit_test(reading_removes_half_written_files),
 		cmocka_unit_test(end_files),
+		cmocka_unit_test(end_takes_recovered_gtids),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
