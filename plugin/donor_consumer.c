@@ -21,6 +21,8 @@
 #define ADVANCE_MS 50	/* how often the position is given to mysqld */
 #define CHECK_MS 100	/* how often the lag is looked at */
 #define DEADLINE_MS 200 /* how long it may be too far behind */
+/* A daemon that was not heard yet is still starting. */
+#define STARTING_MS 1000
 
 /* How far behind, and since when too far. */
 struct lag {
@@ -30,6 +32,8 @@ struct lag {
 			      follower has read that */
 	uint64_t checked_ms;
 	uint64_t too_far_since; /* 0: it is not */
+	uint64_t checked_lsn;	/* the server's, then */
+	uint64_t stalled_since; /* 0: it writes, or is not far ahead */
 };
 
 static int call(struct sc_sql *sql, const char *expression, struct sc_err *err)
@@ -56,7 +60,7 @@ static int advance(struct sc_sql *sql, uint64_t lsn, struct sc_err *err)
 	return call(sql, expression, err);
 }
 
-static int measure(struct sc_sql *sql, uint64_t followed, uint64_t *ret_lag,
+static int measure(struct sc_sql *sql, uint64_t *ret_lsn,
 		   uint64_t *ret_capacity, struct sc_err *err)
 {
 	unsigned long long current, capacity;
@@ -66,7 +70,7 @@ static int measure(struct sc_sql *sql, uint64_t followed, uint64_t *ret_lag,
 	    sc_sql_u64(sql, "SELECT @@GLOBAL.innodb_redo_log_capacity",
 		       &capacity, err) < 0)
 		return -1;
-	*ret_lag = current > followed ? current - followed : 0;
+	*ret_lsn = current;
 	*ret_capacity = capacity;
 	return 0;
 }
@@ -88,21 +92,47 @@ static uint64_t limit(struct lag *lag, uint64_t behind, uint64_t capacity,
 	return lag->base_lag + (capacity - lag->base_lag) / part;
 }
 
+/*
+ * The server may stall before that: threads wait from somewhere between 2/5 and
+ * 4/5 of the capacity on, which nothing tells, and the checkpoint was nearly as
+ * old when we registered. Is it there? Then it writes next to nothing.
+ * Source: log_free_check_capacity(), log0chkp.cc
+ * (LOG_CONCCURENCY_MARGIN_MAX_PCT).
+ */
+static bool is_stalled(struct lag *lag, uint64_t lsn, uint64_t behind,
+		       uint64_t capacity, uint64_t now)
+{
+	bool writes = lsn - SC_MIN(lsn, lag->checked_lsn) > capacity / 1024;
+
+	lag->checked_lsn = lsn;
+	if (writes || behind <= capacity / 8)
+		lag->stalled_since = 0;
+	else if (lag->stalled_since == 0)
+		lag->stalled_since = now;
+	return lag->stalled_since != 0;
+}
+
 /* Is it time to give up? */
 static bool too_far(struct sc_consumer *c, struct sc_sql *sql, struct lag *lag)
 {
 	uint64_t followed =
 		SC_MAX(atomic_load(&c->followed_lsn), lag->base_lsn);
 	uint64_t heard = SC_MAX(atomic_load(&c->followed_ms), lag->base_ms);
-	uint64_t behind, capacity, now = sc_now_ms();
+	uint64_t lsn, behind, capacity, now = sc_now_ms();
 	struct sc_err ignored = SC_ERR_INIT;
 	bool silent = now > heard + DEADLINE_MS;
+	bool starting = !atomic_load(&c->followed_ms) &&
+			now < lag->base_ms + STARTING_MS;
 
 	if (now < lag->checked_ms + CHECK_MS)
 		return false;
 	lag->checked_ms = now;
-	if (measure(sql, followed, &behind, &capacity, &ignored) < 0)
+	if (measure(sql, &lsn, &capacity, &ignored) < 0)
 		return false;
+	behind = lsn - SC_MIN(lsn, followed);
+	if (is_stalled(lag, lsn, behind, capacity, now) && !starting &&
+	    (silent || now > lag->stalled_since + DEADLINE_MS))
+		return true;
 	if (behind <= limit(lag, behind, capacity, silent)) {
 		lag->too_far_since = 0;
 		return false;
@@ -133,9 +163,10 @@ static bool follow(struct sc_donor *d, struct sc_sql *sql, struct sc_err *err)
 
 	if (sc_sql_status(sql, "Innodb_redo_log_checkpoint_lsn", &base, err) <
 		    0 ||
-	    measure(sql, base, &lag.base_lag, &capacity, err) < 0)
+	    measure(sql, &lag.checked_lsn, &capacity, err) < 0)
 		return false;
 	lag.base_lsn = base;
+	lag.base_lag = lag.checked_lsn - SC_MIN(lag.checked_lsn, base);
 	while (!atomic_load(&c->stop)) {
 		uint64_t lsn = atomic_load(&c->followed_lsn);
 

@@ -166,28 +166,42 @@ int sc_donor_await_image(struct sc_donor *d, struct sc_sql *sql,
 	return 0;
 }
 
+#ifdef SC_TEST_HOOKS
+/* Tests do not wait for that long. */
+static int silent_ms(void)
+{
+	const char *ms = getenv("SNAPCLONE_SILENT_MS");
+
+	return ms ? atoi(ms) : SILENT_MS;
+}
+#else
+static int silent_ms(void)
+{
+	return SILENT_MS;
+}
+#endif
+
 /* Does the daemon say how far it has read the redo? */
-static bool is_heard(struct sc_donor *d)
+static bool is_heard(struct sc_donor *d, unsigned within_ms)
 {
 	SC_LOCK_SCOPE(&d->lock);
 
 	return !d->heard.lost && !d->cancelled &&
-	       sc_now_ms() - atomic_load(&d->consumer.followed_ms) < SILENT_MS;
+	       sc_now_ms() - atomic_load(&d->consumer.followed_ms) < within_ms;
 }
 
 /* The daemon lists the files and copies what is small: that takes as long as it
  * takes, but DDL does not wait for a daemon that does nothing. */
 static int await_settled(struct sc_donor *d, struct sc_err *err)
 {
-	int rc;
+	int ms = silent_ms(), rc;
 
-	while ((rc = sc_donor_await_or(d, &d->heard.settled, SILENT_MS, err)) ==
-	       0) {
-		if (!is_heard(d))
+	while ((rc = sc_donor_await_or(d, &d->heard.settled, ms, err)) == 0) {
+		if (!is_heard(d, (unsigned)ms))
 			return sc_err_set(
 				err, SC_ER_INTERNAL_ERROR,
 				"the daemon was silent for %d s while DDL was held off; see its log",
-				SILENT_MS / 1000);
+				ms / 1000);
 	}
 	return rc < 0 ? -1 : 0;
 }

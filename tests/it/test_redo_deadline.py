@@ -1,0 +1,172 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""A clone never holds the donor's commits: not when its daemon stands still, not when its seal waits for a lock, and
+DDL does not wait for a daemon that is silent under the lock."""
+import contextlib
+import threading
+import time
+
+import pytest
+
+from helpers import (Background, copying, daemons, local, need_ours, nothing_left, only_ours, slow, start_donor,
+                     unharmed, wait_for)
+from proof.writer import Writers
+from sandbox import Sandbox
+from test_inplace_kill import HOOKS, need_hooks
+from test_redo_lost import CAPACITY, OtherConsumer, stopped, write_over
+
+# Of a commit. The deadline is 200 ms, and a busy machine adds its own; a consumer that stays holds commits until the
+# daemon goes on.
+LONGEST_S = 1.5
+WAITS = "SELECT COUNT(*) FROM information_schema.processlist WHERE state = 'Waiting for backup lock'"
+
+
+class Commits:
+    """Small commits, one after the other; how long the longest took, the present one included."""
+
+    def __init__(self, donor):
+        donor.sql('SET sql_log_bin = 0', 'CREATE TABLE IF NOT EXISTS proof.tick (i INT PRIMARY KEY, n INT)',
+                  'REPLACE INTO proof.tick VALUES (1, 0)')
+        self.conn = donor.connect(autocommit=True)
+        self.past, self.began, self.count = 0.0, time.monotonic(), 0
+        self.stopping = threading.Event()
+        self.thread = threading.Thread(target=self.run, daemon=True)
+
+    def run(self):
+        """Until told to stop."""
+        with self.conn.cursor() as cur:
+            while not self.stopping.wait(0.001):
+                self.began = time.monotonic()
+                cur.execute('UPDATE proof.tick SET n = n + 1')
+                self.past = self.longest()
+                self.count += 1
+                self.began = 0
+
+    def longest(self):
+        """In seconds."""
+        began = self.began
+        return max(self.past, time.monotonic() - began if began else 0)
+
+    def forget(self):
+        """What was so far."""
+        self.past = 0.0
+
+    def __enter__(self):
+        self.thread.start()
+        return self
+
+    def __exit__(self, *_exc):
+        self.stopping.set()
+        self.thread.join()
+        self.conn.close()
+        print(f'{self.count} commits, the longest {1000 * self.past:.0f} ms')
+
+
+@contextlib.contextmanager
+def loaded(box):
+    """A donor whose redo is overwritten soon, and commits."""
+    donor = start_donor(box, megabytes=12, innodb_redo_log_capacity=CAPACITY)
+    donor.sql('SET sql_log_bin = 0', 'CREATE TABLE proof.held (i INT PRIMARY KEY)')
+    with Writers(donor, box.path('record'), threads=1, noise=('churn', 'load')), Commits(donor) as commits:
+        yield donor, commits
+
+
+@contextlib.contextmanager
+def cloned(box, donor, commits):
+    """A clone in the middle of its copy."""
+    target = box.path('clones') + '/c'
+    slow(donor, 8)
+    with Background(donor, local(target)) as clone:
+        copying(donor)
+        commits.forget()
+        yield clone, target
+
+
+class Ddl:
+    """An ALTER TABLE that waits for a transaction, and holds the backup lock meanwhile, which a seal waits for."""
+
+    def __init__(self, donor):
+        self.donor, self.reader = donor, donor.connect()
+        with self.reader.cursor() as cur:
+            cur.execute('BEGIN')
+            cur.execute('SELECT * FROM proof.held')
+        self.alter = Background(donor, 'ALTER TABLE proof.held ADD COLUMN j INT, ALGORITHM=COPY')
+
+    def __enter__(self):
+        self.alter.__enter__()
+        wait_for(lambda: self.donor.value(WAITS), 60, 'a seal that waits')
+        return self
+
+    def end(self):
+        """The transaction ends; so must the statement."""
+        self.reader.close()
+        assert self.alter.result() == (0, '')
+
+    def __exit__(self, *exc):
+        if self.reader.open:
+            self.reader.close()
+        self.alter.__exit__(*exc)
+
+
+@pytest.fixture(autouse=True)
+def built():
+    """All tests need our build."""
+    need_ours()
+    only_ours()
+
+
+def test_daemon_stands_still(box):
+    """In the middle of the copy, with redo filling: commits go on. They would not with a consumer that stays."""
+    with loaded(box) as (donor, commits):
+        with cloned(box, donor, commits) as (clone, target):
+            with stopped(donor):
+                write_over(donor)
+            assert commits.count and commits.longest() < LONGEST_S
+            assert donor.log_text().count('clone goes on without holding redo files') == 1
+            donor.sql(f'KILL QUERY {clone.id}')
+            assert clone.result()[0] == 1317
+        nothing_left(box, target)
+        other = OtherConsumer(donor)
+        assert other.value('SELECT innodb_redo_log_consumer_register()') == 0
+        wait_for(lambda: commits.longest() > LONGEST_S, 60, 'a commit that is held')
+        other.conn.close()
+
+
+def test_seal_waits_for_ddl(box):
+    """DDL holds the lock that the seal wants, while redo is overwritten; the clone succeeds when it has ended. A global
+    read lock, which holds commits itself, does not stand in the way either."""
+    with loaded(box) as (donor, commits), cloned(box, donor, commits) as (clone, _):
+        with Ddl(donor) as ddl:
+            write_over(donor)
+            assert clone.running and ddl.alter.running
+            assert commits.count and commits.longest() < LONGEST_S
+            holder = donor.connect()
+            with holder.cursor() as cur:
+                ddl.end()
+                cur.execute('FLUSH TABLES WITH READ LOCK')
+            time.sleep(0.5)
+            holder.close()
+        assert clone.result() == (0, '')
+        assert 'clone goes on without holding redo files' not in donor.log_text()
+
+
+def test_daemon_silent_under_the_lock():
+    """DDL waits for it as long as the plugin has patience, then the clone fails; the server goes on."""
+    need_hooks()
+    with Sandbox(build=HOOKS) as box:
+        box.env['SNAPCLONE_SILENT_MS'] = '2000'
+        with loaded(box) as (donor, commits):
+            pid = donor.pid
+            with cloned(box, donor, commits) as (clone, target), Ddl(donor) as ddl:
+                with stopped(donor):
+                    ddl.end()
+                    # The plugin has the lock then, and its daemon says nothing.
+                    wait_for(lambda: donor.error('SET lock_wait_timeout = 1', 'CREATE TABLE proof.m (i INT)')[0] == 1205,
+                             30, 'DDL that waits')
+                    assert donor.error('SET lock_wait_timeout = 30', 'CREATE TABLE proof.m (i INT)') == (0, '')
+                    code, message = clone.result()
+                assert code == 1815 and 'the daemon was silent for 2 s while DDL was held off' in message, message
+            assert commits.longest() < LONGEST_S
+            wait_for(lambda: not daemons(donor), what='the end of the daemon')
+            unharmed(donor, pid)
+        nothing_left(box, target)
+        assert box.leftovers() == []
