@@ -14,15 +14,16 @@ class Service:
 
     supervisor_pid = None
 
-    def __init__(self, box, *options, name='service'):
+    def __init__(self, box, *options, name='service', build=BUILD, **env):
         self.datadir = box.path(name)
         self.path = self.socket = self.datadir + '/s.sock'
         self.log = self.datadir + '/log'
         box.services.append(self)
         with open(self.log, 'ab') as log:
             self.process = subprocess.Popen(
-                [os.path.join(BUILD, 'snapcloned'), f'--socket={self.path}', '--config=/dev/null',
-                 '--allow_user=nobody', *options], stdout=log, stderr=log)
+                [os.path.join(build, 'snapcloned'), f'--socket={self.path}', '--config=/dev/null',
+                 '--allow_user=nobody', *options], stdout=log, stderr=log,
+                env={**os.environ, **env})
         for _ in range(200):
             if self.answers():
                 return
