@@ -5,6 +5,7 @@
  */
 #include "daemon/donor.h"
 
+#include "daemon/roots.h"
 #include "io/base/cleanup.h"
 #include "io/base/clock.h"
 #include "io/base/log.h"
@@ -208,20 +209,11 @@ static int take_fds(struct donor *d, struct sc_ctl_msg *msg, struct sc_err *err)
 	return 0;
 }
 
-/* The directories of tablespaces, by those descriptors. */
 static int set_roots(struct donor *d, struct sc_err *err)
 {
-	const struct sc_ctl_roots *m = &d->start.roots;
-
-	d->roots.n = m->n;
-	d->roots.undo = m->undo;
-	d->roots.fd[0] = d->fds[SC_DONOR_FD_DATADIR];
-	for (unsigned i = 1; i < m->n; i++) {
-		d->roots.fd[i] = d->fds[SC_DONOR_FDS_LOCAL + i - 1];
-		memcpy(d->roots.path[i], m->path[i], sizeof(m->path[i]));
-	}
-	return sc_roots_set_system(&d->roots, d->start.data_file_path,
-				   m->system, m->n_system, err);
+	return sc_roots_from(
+		&d->roots, &d->start.roots, d->start.data_file_path,
+		d->fds[SC_DONOR_FD_DATADIR], d->fds + SC_DONOR_FDS_LOCAL, err);
 }
 
 struct sc_job *sc_donor_new(struct sc_session *session, struct sc_ctl_msg *msg,

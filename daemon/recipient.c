@@ -6,6 +6,7 @@
  */
 #include "daemon/recipient.h"
 
+#include "daemon/roots.h"
 #include "daemon/session.h"
 
 #include "io/base/cleanup.h"
@@ -32,6 +33,7 @@ static int open_stage(struct recipient *r, struct sc_err *err)
 		.parent = r->parent,
 		.name = r->start.target_name,
 		.in_place = r->start.in_place,
+		.roots = r->start.in_place ? &r->roots : NULL,
 		.page_size = r->start.page_size,
 		.streams = r->start.streams,
 	};
@@ -275,6 +277,8 @@ static void recipient_free(struct sc_job *job)
 	close(r->target);
 	if (r->parent >= 0)
 		close(r->parent);
+	for (unsigned i = 0; i + 1 < r->roots.n; i++)
+		close(r->others[i]);
 	pthread_cond_destroy(&r->changed);
 	explicit_bzero(r->start.key, sizeof(r->start.key));
 	pthread_mutex_destroy(&r->lock);
@@ -314,15 +318,28 @@ static struct recipient *new_recipient(const struct sc_ctl_recipient_start *m,
 	return r;
 }
 
+static void take_fds(struct recipient *r, struct sc_ctl_msg *msg)
+{
+	r->target = msg->fds[0];
+	r->parent = r->start.in_place ? -1 : msg->fds[1];
+	for (int i = 1; r->start.in_place && i < msg->nfds; i++)
+		r->others[i - 1] = msg->fds[i];
+	memset(msg->fds, -1, sizeof(msg->fds));
+}
+
 struct sc_job *sc_recipient_new(struct sc_session *session,
 				struct sc_ctl_msg *msg, struct sc_err *err)
 {
 	struct sc_ctl_recipient_start start;
 	struct sc_dec dec = sc_ctl_body(msg);
+	struct sc_roots roots;
 	struct recipient *r;
 
 	if (sc_ctl_get_recipient_start(&dec, &start) < 0 ||
-	    msg->nfds != (start.in_place ? 1 : 2)) {
+	    msg->nfds != (start.in_place ? start.places.roots.n : 2) ||
+	    sc_roots_from(&roots, &start.places.roots,
+			  start.places.data_file_path, msg->fds[0],
+			  msg->fds + 1, err) < 0) {
 		sc_err_set(err, SC_ER_CLONE_PROTOCOL,
 			   "malformed RECIPIENT_START");
 		return NULL;
@@ -332,9 +349,8 @@ struct sc_job *sc_recipient_new(struct sc_session *session,
 		sc_err_set(err, SC_ER_INTERNAL_ERROR, "out of memory");
 		return NULL;
 	}
-	r->target = msg->fds[0];
-	r->parent = start.in_place ? -1 : msg->fds[1];
-	msg->fds[0] = msg->fds[1] = -1;
+	r->roots = roots;
+	take_fds(r, msg);
 	pthread_cond_init(&r->changed, NULL);
 	pthread_mutex_init(&r->lock, NULL);
 	sc_job_init(&r->job, &recipient_ops, session, start.job_id, 1,

@@ -33,7 +33,9 @@ struct receiver {
 struct recipient {
 	struct sc_job job;
 	struct sc_ctl_recipient_start start;
-	int target, parent; /* parent -1 in place */
+	int target, parent;	      /* parent -1 in place */
+	int others[SC_MAX_ROOTS - 1]; /* in place, of roots; owned */
+	struct sc_roots roots;	      /* directories of tablespaces */
 	struct sc_staged *stage;
 	bool committed;
 	struct sc_filelist list;

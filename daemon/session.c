@@ -4,6 +4,7 @@
 
 #include "daemon/conn.h"
 #include "daemon/provider.h"
+#include "daemon/roots.h"
 #include "io/base/cleanup.h"
 #include "io/base/clock.h"
 #include "io/base/log.h"
@@ -263,9 +264,16 @@ static int reply_status(struct sc_session *s, struct sc_err *err)
 static int clean(struct sc_session *s, struct sc_ctl_msg *msg,
 		 struct sc_err *err)
 {
-	if (!s->may_start || s->job || msg->nfds != 1)
+	struct sc_dec dec = sc_ctl_body(msg);
+	struct sc_ctl_places places;
+	struct sc_roots roots;
+
+	if (!s->may_start || s->job || sc_ctl_get_places(&dec, &places) < 0 ||
+	    msg->nfds != places.roots.n)
 		return sc_err_set(err, SC_ER_CLONE_PROTOCOL, "malformed CLEAN");
-	if (sc_inplace_clean(msg->fds[0], err) < 0)
+	if (sc_roots_from(&roots, &places.roots, places.data_file_path,
+			  msg->fds[0], msg->fds + 1, err) < 0 ||
+	    sc_inplace_clean(msg->fds[0], &roots, err) < 0)
 		return -1;
 	return sc_session_send(s, SC_CTL_CLEANED, NULL, err);
 }

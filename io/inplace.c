@@ -47,23 +47,29 @@ static int step_mark(struct sc_inplace *ip, struct sc_err *err)
 /* ---- lists
  * -------------------------------------------------------------------- */
 
-/* A list under way: names relative to the data directory, one per line. */
+/* A list under way: names relative to the data directory, or absolute, one per
+ * line. */
 struct names {
+	const struct sc_roots *roots;
 	char *text;
 	size_t len;
 	FILE *f;
 };
 
-static int names_open(struct names *names, struct sc_err *err)
+static int names_open(struct names *names, const struct sc_inplace *ip,
+		      struct sc_err *err)
 {
+	names->roots = ip->roots;
 	names->text = NULL;
 	names->f = open_memstream(&names->text, &names->len);
 	return names->f ? 0 : failed(errno, "list", err);
 }
 
-static void names_add(struct names *names, const char *path)
+/* root: the directory that path is relative to. */
+static void names_add(struct names *names, unsigned root, const char *path)
 {
-	fprintf(names->f, "./%s\n", path);
+	fprintf(names->f, "%s/%s\n", root ? names->roots->path[root] : ".",
+		path);
 }
 
 /* Lines that are names of their own, complete. */
@@ -87,8 +93,24 @@ static int names_put(struct sc_inplace *ip, struct names *names,
 	return rc;
 }
 
-typedef int visit_fn(struct sc_inplace *ip, const char *path,
+typedef int visit_fn(struct sc_inplace *ip, unsigned root, const char *path,
 		     struct names *names, struct sc_err *err);
+
+static unsigned root_of(const struct sc_inplace *ip, const char *path)
+{
+	return ip->roots ? sc_roots_find(ip->roots, path) : 0;
+}
+
+static int fd_of(const struct sc_inplace *ip, unsigned root)
+{
+	return root ? ip->roots->fd[root] : ip->datadir;
+}
+
+/* Is a file of the clone's name there, in its directory? */
+static bool is_there(const struct sc_inplace *ip, const char *path)
+{
+	return inplace_has(fd_of(ip, root_of(ip, path)), path);
+}
 
 static bool ends_with(const char *name, const char *suffix)
 {
@@ -157,7 +179,7 @@ static int visit_entry(struct sc_inplace *ip, int at, const char *name,
 	if (fstatat(at, name, &st, AT_SYMLINK_NOFOLLOW) < 0)
 		return errno == ENOENT ? 0 : failed(errno, path, err);
 	if (S_ISREG(st.st_mode))
-		return visit(ip, path, names, err);
+		return visit(ip, 0, path, names, err);
 	/* Top-level directories with '#' are InnoDB's and ours. */
 	if (!S_ISDIR(st.st_mode) || (!*prefix && name[0] == '#') ||
 	    (!*prefix && !strcmp(name, "lost+found")))
@@ -165,6 +187,8 @@ static int visit_entry(struct sc_inplace *ip, int at, const char *name,
 	sub = openat(at, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
 	if (sub < 0)
 		return failed(errno, path, err);
+	if (sc_roots_has(ip->roots, sub))
+		return 0;
 	return visit_dir(ip, sub, path, visit, names, err);
 }
 
@@ -186,16 +210,54 @@ static int visit_dir(struct sc_inplace *ip, int at, const char *prefix,
 	return errno ? failed(errno, *prefix ? prefix : ".", err) : 0;
 }
 
-static int visit_old(struct sc_inplace *ip, const char *path,
+/* In another directory only what its setting puts there: what else it has is
+ * not looked at. */
+static int visit_root(struct sc_inplace *ip, unsigned root, visit_fn *visit,
+		      struct names *names, struct sc_err *err)
+{
+	const char *path = ip->roots->path[root];
+	CLEANUP_CLOSEDIR DIR *dir = sc_dir_open(ip->roots->fd[root]);
+	struct dirent *de;
+	struct stat st;
+
+	if (!dir)
+		return failed(errno, path, err);
+	while ((errno = 0, de = readdir(dir))) {
+		if (sc_roots_find(ip->roots, de->d_name) != root &&
+		    !inplace_is_doublewrite(de->d_name))
+			continue;
+		if (fstatat(ip->roots->fd[root], de->d_name, &st,
+			    AT_SYMLINK_NOFOLLOW) < 0)
+			return failed(errno, de->d_name, err);
+		if (S_ISREG(st.st_mode) &&
+		    visit(ip, root, de->d_name, names, err) < 0)
+			return -1;
+	}
+	return errno ? failed(errno, path, err) : 0;
+}
+
+static int visit_all(struct sc_inplace *ip, visit_fn *visit,
+		     struct names *names, struct sc_err *err)
+{
+	if (visit_dir(ip, ip->datadir, "", visit, names, err) < 0)
+		return -1;
+	for (unsigned i = 1; ip->roots && i < ip->roots->n; i++) {
+		if (visit_root(ip, i, visit, names, err) < 0)
+			return -1;
+	}
+	return 0;
+}
+
+static int visit_old(struct sc_inplace *ip, unsigned root, const char *path,
 		     struct names *names, struct sc_err *err)
 {
 	char staged[INPLACE_NAME_CAP];
 
 	(void)err;
 	if (old_data(path) &&
-	    !inplace_has(ip->datadir,
+	    !inplace_has(fd_of(ip, root),
 			 sc_inplace_name(path, staged, sizeof(staged))))
-		names_add(names, path);
+		names_add(names, root, path);
 	return 0;
 }
 
@@ -203,33 +265,32 @@ static int step_list_old(struct sc_inplace *ip, struct sc_err *err)
 {
 	struct names names;
 
-	if (names_open(&names, err) < 0)
+	if (names_open(&names, ip, err) < 0)
 		return -1;
 	return names_put(ip, &names, SC_OLD_FILES,
-			 visit_dir(ip, ip->datadir, "", visit_old, &names, err),
-			 err);
+			 visit_all(ip, visit_old, &names, err), err);
 }
 
 /*
  * A doublewrite file of the old data would overwrite pages of the clone that
  * it takes for torn (zero pages: seen): an empty one takes its place.
  */
-static int visit_doublewrite(struct sc_inplace *ip, const char *path,
-			     struct names *names, struct sc_err *err)
+static int visit_doublewrite(struct sc_inplace *ip, unsigned root,
+			     const char *path, struct names *names,
+			     struct sc_err *err)
 {
 	CLEANUP_CLOSE int fd = -1;
 	char staged[INPLACE_NAME_CAP];
 
-	if (strncmp(path, "#ib_", 4) != 0 || !strstr(path, "dblwr") ||
-	    strstr(path, SC_CLONE_SUFFIX))
+	if (!inplace_is_doublewrite(path) || strstr(path, SC_CLONE_SUFFIX))
 		return 0;
-	fd = openat(ip->datadir, sc_inplace_name(path, staged, sizeof(staged)),
-		    O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW | O_CLOEXEC,
-		    0640);
+	fd = openat(
+		fd_of(ip, root), sc_inplace_name(path, staged, sizeof(staged)),
+		O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW | O_CLOEXEC, 0640);
 	if (fd < 0 || fsync(fd) < 0 ||
 	    (geteuid() == 0 && fchown(fd, ip->uid, ip->gid) < 0))
 		return failed(errno, staged, err);
-	names_add(names, path);
+	names_add(names, root, path);
 	return 0;
 }
 
@@ -244,13 +305,14 @@ static int list_replaced(struct sc_inplace *ip, struct names *names,
 			 struct sc_err *err)
 {
 	for (size_t i = 0; i < ip->list->n; i++) {
-		if (in_clone(ip, i) &&
-		    inplace_has(ip->datadir, ip->list->files[i].path))
-			names_add(names, ip->list->files[i].path);
+		const char *path = ip->list->files[i].path;
+
+		if (in_clone(ip, i) && is_there(ip, path))
+			names_add(names, root_of(ip, path), path);
 	}
 	if (inplace_has(ip->datadir, INPLACE_MANIFEST))
-		names_add(names, INPLACE_MANIFEST);
-	if (visit_dir(ip, ip->datadir, "", visit_doublewrite, names, err) < 0)
+		names_add(names, 0, INPLACE_MANIFEST);
+	if (visit_all(ip, visit_doublewrite, names, err) < 0)
 		return -1;
 	/* The start calls an entry fatal that has nothing to replace. */
 	if (!inplace_has(ip->datadir, SC_REDO_DIR))
@@ -259,7 +321,7 @@ static int list_replaced(struct sc_inplace *ip, struct names *names,
 			"the redo log is not in " SC_REDO_DIR
 			" of the data directory (innodb_log_group_home_dir), which this release cannot replace");
 	/* Last: InnoDB takes the state of the last entry for that of all. */
-	names_add(names, SC_REDO_DIR);
+	names_add(names, 0, SC_REDO_DIR);
 	return 0;
 }
 
@@ -267,7 +329,7 @@ static int step_list_replaced(struct sc_inplace *ip, struct sc_err *err)
 {
 	struct names names;
 
-	if (names_open(&names, err) < 0)
+	if (names_open(&names, ip, err) < 0)
 		return -1;
 	return names_put(ip, &names, SC_REPLACE_FILES,
 			 list_replaced(ip, &names, err), err);
@@ -288,14 +350,15 @@ static int list_new(struct sc_inplace *ip, struct names *names,
 	if (!made)
 		return -1;
 	for (size_t i = 0; i < ip->list->n; i++) {
-		if (in_clone(ip, i) &&
-		    !inplace_has(ip->datadir, ip->list->files[i].path))
-			names_add(names, ip->list->files[i].path);
+		const char *path = ip->list->files[i].path;
+
+		if (in_clone(ip, i) && !is_there(ip, path))
+			names_add(names, root_of(ip, path), path);
 	}
 	if (!inplace_has(ip->datadir, INPLACE_MANIFEST))
-		names_add(names, INPLACE_MANIFEST);
-	names_add(names, SC_CLONE_DIR "/" SC_END_NAME);
-	names_add(names, SC_CLONE_DIR "/" SC_STATUS_FIX);
+		names_add(names, 0, INPLACE_MANIFEST);
+	names_add(names, 0, SC_CLONE_DIR "/" SC_END_NAME);
+	names_add(names, 0, SC_CLONE_DIR "/" SC_STATUS_FIX);
 	names_add_lines(names, made);
 	return 0;
 }
@@ -304,7 +367,7 @@ static int step_list_new(struct sc_inplace *ip, struct sc_err *err)
 {
 	struct names names;
 
-	if (names_open(&names, err) < 0)
+	if (names_open(&names, ip, err) < 0)
 		return -1;
 	return names_put(ip, &names, SC_NEW_FILES, list_new(ip, &names, err),
 			 err);
@@ -324,11 +387,12 @@ static int rename_new(struct sc_inplace *ip, const char *path,
 		      struct sc_err *err)
 {
 	char staged[INPLACE_NAME_CAP];
+	int dir = fd_of(ip, root_of(ip, path));
 
-	if (inplace_has(ip->datadir, path))
+	if (inplace_has(dir, path))
 		return 0;
-	if (renameat(ip->datadir, sc_inplace_name(path, staged, sizeof(staged)),
-		     ip->datadir, path) < 0)
+	if (renameat(dir, sc_inplace_name(path, staged, sizeof(staged)), dir,
+		     path) < 0)
 		return failed(errno, path, err);
 	return 0;
 }
@@ -355,7 +419,7 @@ static int step_put_fix(struct sc_inplace *ip, struct sc_err *err)
 
 static int step_sync(struct sc_inplace *ip, struct sc_err *err)
 {
-	return sc_tree_sync_dirs(ip->datadir, err);
+	return inplace_sync(ip->datadir, ip->roots, err);
 }
 
 const struct sc_inplace_step sc_inplace_steps[] = {

@@ -43,8 +43,14 @@
 /* Most bytes of the list of directories made, in SC_STAGE_MARK. */
 #define SC_MADE_DIRS_MAX (4u << 20)
 
+/*
+ * In all that follows, roots: the server's directories of tablespaces, the data
+ * directory the first, borrowed; NULL: it is the only one. In the lists, files
+ * of the others have absolute names.
+ */
 struct sc_inplace {
 	int datadir;
+	const struct sc_roots *roots;
 	uid_t uid;
 	gid_t gid;
 	const struct sc_filelist *list; /* the clone's files, staged */
@@ -72,10 +78,12 @@ int sc_inplace_commit(int datadir, struct sc_err *err);
  * Back to the old data, from any state before sc_inplace_commit(): final names
  * of new files, lists, all X.#clone, #status_error last. Idempotent.
  */
-int sc_inplace_undo(int datadir, struct sc_err *err);
+int sc_inplace_undo(int datadir, const struct sc_roots *roots,
+		    struct sc_err *err);
 
 /* Take the lock, undo, and remove the mark too: after a job that died. */
-int sc_inplace_clean(int datadir, struct sc_err *err);
+int sc_inplace_clean(int datadir, const struct sc_roots *roots,
+		     struct sc_err *err);
 
 /*
  * Take the lock of #clone/#snapclone_stage, so that a daemon that outlived its

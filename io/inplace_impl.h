@@ -19,6 +19,12 @@ int inplace_open_dir(int datadir);
 /* True when something of that name is there. */
 bool inplace_has(int at, const char *name);
 
+/* A doublewrite file, staged or not. */
+bool inplace_is_doublewrite(const char *name);
+
+/* fsync the directories of the data directory, and the other roots. */
+int inplace_sync(int datadir, const struct sc_roots *roots, struct sc_err *err);
+
 /* An error when a commit that counts waits for the restart. */
 int inplace_check_not_committed(int clone_dir, struct sc_err *err);
 

@@ -18,23 +18,54 @@ static int failed(int sys_errno, const char *what, struct sc_err *err)
 			  "data directory: %s", what);
 }
 
+bool inplace_is_doublewrite(const char *name)
+{
+	return !strncmp(name, "#ib_", 4) && strstr(name, "dblwr");
+}
+
+int inplace_sync(int datadir, const struct sc_roots *roots, struct sc_err *err)
+{
+	for (unsigned i = 1; roots && i < roots->n; i++) {
+		if (fsync(roots->fd[i]) < 0)
+			return failed(errno, roots->path[i], err);
+	}
+	return sc_tree_sync_dirs(datadir, err);
+}
+
 /*
  * Remove a new file that has its final name. While it is still staged, what has
  * that name is another's. A directory waits for remove_made_dirs().
  */
-static void remove_new(int datadir, const char *path, struct sc_err *err)
+static void remove_new(int dir, const char *path, struct sc_err *err)
 {
 	char staged[INPLACE_NAME_CAP];
 
-	if (!inplace_has(datadir,
-			 sc_inplace_name(path, staged, sizeof(staged))) &&
-	    unlinkat(datadir, path, 0) < 0 && errno != ENOENT &&
-	    errno != ENOTDIR && errno != EISDIR)
+	if (!inplace_has(dir, sc_inplace_name(path, staged, sizeof(staged))) &&
+	    unlinkat(dir, path, 0) < 0 && errno != ENOENT && errno != ENOTDIR &&
+	    errno != EISDIR)
 		failed(errno, path, err);
 }
 
+/* A line of the list: "./NAME", or of another directory its path and NAME. */
+static void remove_line(int datadir, const struct sc_roots *roots,
+			const char *line, struct sc_err *err)
+{
+	if (strstr(line, "../"))
+		return;
+	if (!strncmp(line, "./", 2))
+		remove_new(datadir, line + 2, err);
+	for (unsigned i = 1; roots && i < roots->n; i++) {
+		size_t len = strlen(roots->path[i]);
+
+		if (!strncmp(line, roots->path[i], len) && line[len] == '/' &&
+		    !strchr(line + len + 1, '/'))
+			remove_new(roots->fd[i], line + len + 1, err);
+	}
+}
+
 /* All that our list of new files names. */
-static int remove_listed(int datadir, int dir, struct sc_err *err)
+static int remove_listed(int datadir, const struct sc_roots *roots, int dir,
+			 struct sc_err *err)
 {
 	CLEANUP_FREE char *line = NULL;
 	int fd = openat(dir, SC_NEW_FILES, O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
@@ -51,8 +82,7 @@ static int remove_listed(int datadir, int dir, struct sc_err *err)
 	}
 	while (getline(&line, &cap, f) > 0) {
 		line[strcspn(line, "\n")] = '\0';
-		if (!strncmp(line, "./", 2) && !strstr(line, "../"))
-			remove_new(datadir, line + 2, err);
+		remove_line(datadir, roots, line, err);
 	}
 	if (ferror(f))
 		failed(EIO, SC_NEW_FILES, err);
@@ -128,6 +158,33 @@ static void remove_staged(int at, bool top, struct sc_err *err)
 		failed(errno, "readdir", err);
 }
 
+/* Of another directory's X.#clone those that staging makes there: files of the
+ * clone, emptied doublewrite files, what a pass was renaming. */
+static void remove_staged_in(const struct sc_roots *roots, unsigned root,
+			     struct sc_err *err)
+{
+	CLEANUP_CLOSEDIR DIR *stream = sc_dir_open(roots->fd[root]);
+	struct dirent *de;
+	char name[256];
+
+	if (!stream) {
+		failed(errno, roots->path[root], err);
+		return;
+	}
+	while ((de = readdir(stream))) {
+		if (!is_staged(de->d_name))
+			continue;
+		snprintf(name, sizeof(name), "%.*s",
+			 (int)(strlen(de->d_name) - strlen(SC_CLONE_SUFFIX)),
+			 de->d_name);
+		if ((sc_roots_find(roots, name) == root ||
+		     inplace_is_doublewrite(name) ||
+		     !strncmp(name, "#snapclone_", 11)) &&
+		    unlinkat(roots->fd[root], de->d_name, 0) < 0)
+			failed(errno, de->d_name, err);
+	}
+}
+
 /* Directories that staging made, the last one first. One that has got content
  * since stays. */
 static void remove_made_dirs(int datadir, char *made, struct sc_err *err)
@@ -180,7 +237,8 @@ static void remove_temps(int dir, struct sc_err *err)
  * way has them. Final names go first and durably: without the list nobody
  * would know them. While the lists are there, #status_error must be too.
  */
-static int remove_commit(int datadir, int dir, struct sc_err *err)
+static int remove_commit(int datadir, const struct sc_roots *roots, int dir,
+			 struct sc_err *err)
 {
 	static const char *const names[] = { SC_NEW_FILES, SC_REPLACE_FILES,
 					     SC_OLD_FILES, SC_END_NAME,
@@ -189,24 +247,27 @@ static int remove_commit(int datadir, int dir, struct sc_err *err)
 	if (!inplace_has(dir, SC_STATUS_ERROR))
 		return 0;
 	if (inplace_reopen_mark(dir, err) < 0 ||
-	    remove_listed(datadir, dir, err) < 0 ||
-	    sc_tree_sync_dirs(datadir, err) < 0)
+	    remove_listed(datadir, roots, dir, err) < 0 ||
+	    inplace_sync(datadir, roots, err) < 0)
 		return -1;
 	for (size_t i = 0; i < SC_ARRAY_SIZE(names); i++)
 		remove_status(dir, names[i], err);
 	return sc_err_is_set(err) ? -1 : 0;
 }
 
-static int undo(int datadir, int dir, struct sc_err *err)
+static int undo(int datadir, const struct sc_roots *roots, int dir,
+		struct sc_err *err)
 {
 	CLEANUP_FREE char *made = inplace_made_dirs(dir, err);
 
-	if (!made || remove_commit(datadir, dir, err) < 0)
+	if (!made || remove_commit(datadir, roots, dir, err) < 0)
 		return -1;
 	remove_staged(datadir, true, err);
+	for (unsigned i = 1; roots && i < roots->n; i++)
+		remove_staged_in(roots, i, err);
 	remove_made_dirs(datadir, made, err);
 	remove_temps(dir, err);
-	if (sc_err_is_set(err) || sc_tree_sync_dirs(datadir, err) < 0)
+	if (sc_err_is_set(err) || inplace_sync(datadir, roots, err) < 0)
 		return -1;
 	remove_status(dir, SC_STATUS_ERROR, err);
 	if (sc_err_is_set(err))
@@ -214,7 +275,8 @@ static int undo(int datadir, int dir, struct sc_err *err)
 	return fsync(dir) < 0 ? failed(errno, "fsync " SC_CLONE_DIR, err) : 0;
 }
 
-int sc_inplace_undo(int datadir, struct sc_err *err)
+int sc_inplace_undo(int datadir, const struct sc_roots *roots,
+		    struct sc_err *err)
 {
 	CLEANUP_CLOSE int dir = inplace_open_dir(datadir);
 
@@ -222,10 +284,11 @@ int sc_inplace_undo(int datadir, struct sc_err *err)
 		return errno == ENOENT ? 0 : failed(errno, SC_CLONE_DIR, err);
 	if (inplace_check_not_committed(dir, err) < 0)
 		return -1;
-	return undo(datadir, dir, err);
+	return undo(datadir, roots, dir, err);
 }
 
-int sc_inplace_clean(int datadir, struct sc_err *err)
+int sc_inplace_clean(int datadir, const struct sc_roots *roots,
+		     struct sc_err *err)
 {
 	CLEANUP_CLOSE int lock = -1;
 	struct stat st;
@@ -233,7 +296,7 @@ int sc_inplace_clean(int datadir, struct sc_err *err)
 	if (fstat(datadir, &st) < 0)
 		return failed(errno, "fstat", err);
 	if (sc_inplace_lock(datadir, st.st_uid, st.st_gid, &lock, err) < 0 ||
-	    sc_inplace_undo(datadir, err) < 0)
+	    sc_inplace_undo(datadir, roots, err) < 0)
 		return -1;
 	if (unlinkat(datadir, SC_CLONE_DIR "/" SC_STAGE_MARK, 0) < 0)
 		return failed(errno, SC_STAGE_MARK, err);

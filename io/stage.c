@@ -83,7 +83,8 @@ static int open_for_write(void *arg, uint32_t index)
 	char name[STAGE_NAME_CAP];
 
 	stage_name(stage, path, name);
-	return sc_direct_open_beneath(stage->target, name, O_WRONLY, true);
+	return sc_direct_open_beneath(stage_at(stage, path), name, O_WRONLY,
+				      true);
 }
 
 static void note_stream(struct sc_staged *stage, unsigned stream,

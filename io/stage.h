@@ -26,13 +26,16 @@ struct sc_stage_params {
 	const char *name; /* its name there */
 	bool in_place;	  /* target is a running server's data directory: stage
 			     X.#clone beside each X; parent and name unused */
-	uint32_t page_size; /* innodb_page_size, bytes */
-	unsigned streams;   /* chunk threads, numbered 1..streams; 0 is the
-			       job's, in a pass */
-	bool local;	    /* chunks did not travel: no digest to check */
-	bool share;	    /* files are made empty and without a check of free
-			       space: each gets its size by sc_stage_share() or
-			       sc_stage_share_not() */
+	const struct sc_roots *roots; /* in place: the server's directories of
+					 tablespaces, target the first; borrowed
+					 until free. NULL: target alone */
+	uint32_t page_size;	      /* innodb_page_size, bytes */
+	unsigned streams; /* chunk threads, numbered 1..streams; 0 is the
+			     job's, in a pass */
+	bool local;	  /* chunks did not travel: no digest to check */
+	bool share;	  /* files are made empty and without a check of free
+			     space: each gets its size by sc_stage_share() or
+			     sc_stage_share_not() */
 };
 
 /* Mark the target as in progress. Files get the target directory's owner. On

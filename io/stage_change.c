@@ -26,7 +26,7 @@ static int drop_file(struct sc_staged *stage, uint32_t file, struct sc_err *err)
 	char name[STAGE_NAME_CAP];
 
 	stage_name(stage, path_of(stage, file), name);
-	if (unlinkat(stage->target, name, 0) < 0)
+	if (unlinkat(stage_at(stage, path_of(stage, file)), name, 0) < 0)
 		return stage_error(errno, path_of(stage, file), err);
 	return 0;
 }
@@ -45,12 +45,12 @@ static void temp_name(const struct sc_staged *stage, uint32_t file, char *buf)
 }
 
 /* Never over a file: that would be another one of the clone's. */
-static int rename_staged(struct sc_staged *stage, const char *from,
+static int rename_staged(int from_dir, const char *from, int to_dir,
 			 const char *to, const char *path, struct sc_err *err)
 {
-	if (faccessat(stage->target, to, F_OK, AT_SYMLINK_NOFOLLOW) == 0)
+	if (faccessat(to_dir, to, F_OK, AT_SYMLINK_NOFOLLOW) == 0)
 		return stage_error(EEXIST, path, err);
-	if (renameat(stage->target, from, stage->target, to) < 0)
+	if (renameat(from_dir, from, to_dir, to) < 0)
 		return stage_error(errno, path, err);
 	return 0;
 }
@@ -58,11 +58,13 @@ static int rename_staged(struct sc_staged *stage, const char *from,
 static int rename_away(struct sc_staged *stage, const struct sc_file_rename *m,
 		       struct sc_err *err)
 {
+	const char *path = path_of(stage, m->file);
 	char name[STAGE_NAME_CAP], temp[TEMP_NAME_CAP];
+	int dir = stage_at(stage, path);
 
-	stage_name(stage, path_of(stage, m->file), name);
+	stage_name(stage, path, name);
 	temp_name(stage, m->file, temp);
-	return rename_staged(stage, name, temp, path_of(stage, m->file), err);
+	return rename_staged(dir, name, dir, temp, path, err);
 }
 
 static int rename_back(struct sc_staged *stage, const struct sc_file_rename *m,
@@ -74,7 +76,8 @@ static int rename_back(struct sc_staged *stage, const struct sc_file_rename *m,
 		return -1;
 	temp_name(stage, m->file, temp);
 	stage_name(stage, m->path, name);
-	return rename_staged(stage, temp, name, m->path, err);
+	return rename_staged(stage_at(stage, path_of(stage, m->file)), temp,
+			     stage_at(stage, m->path), name, m->path, err);
 }
 
 static int rename_files(struct sc_staged *stage,
@@ -163,7 +166,7 @@ static int add_files(struct sc_staged *stage, const struct sc_filelist *adds,
 
 	if (!adds->n)
 		return 0;
-	if (stage_check_space(stage, adds->stored, err) < 0 ||
+	if (stage_check_space(stage, adds, err) < 0 ||
 	    stage_grow(stage, list->chunks + adds->chunks, list->n + adds->n,
 		       err) < 0)
 		return -1;

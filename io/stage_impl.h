@@ -26,6 +26,7 @@ struct stage_newest {
 
 struct sc_staged {
 	int target, parent;
+	const struct sc_roots *roots;
 	char name[256];
 	uid_t uid;
 	gid_t gid;
@@ -68,8 +69,8 @@ int stage_error(int sys_errno, const char *what, struct sc_err *err);
 int stage_make_dir(struct sc_staged *stage, const char *name,
 		   struct sc_err *err);
 
-/* stage_open.c: is there room for so many bytes more? 0 or -1. */
-int stage_check_space(struct sc_staged *stage, uint64_t bytes,
+/* stage_open.c: is there room for these files, wherever they go? 0 or -1. */
+int stage_check_space(struct sc_staged *stage, const struct sc_filelist *list,
 		      struct sc_err *err);
 /* stage_open.c: what is kept of every chunk and file, for so many of them; what
  * is known stays. 0 or -1. */
@@ -93,6 +94,12 @@ int stage_sync_files(struct sc_staged *stage, const uint64_t *sizes,
  * complete and durable. Its descriptor, to be fsynced and closed, or -1. */
 int stage_write_manifest(struct sc_staged *stage, const struct sc_seal *seal,
 			 struct sc_err *err);
+
+/* The directory that a path of the clone is relative to. */
+static inline int stage_at(const struct sc_staged *stage, const char *path)
+{
+	return sc_roots_at(stage->roots, stage->target, path);
+}
 
 #define STAGE_NAME_CAP (SC_PATH_MAX + 16)
 

@@ -97,7 +97,7 @@ static int enter_data_directory(struct sc_staged *stage, struct sc_err *err)
 {
 	if (sc_inplace_lock(stage->target, stage->uid, stage->gid,
 			    &stage->lock_fd, err) < 0 ||
-	    sc_inplace_undo(stage->target, err) < 0)
+	    sc_inplace_undo(stage->target, stage->roots, err) < 0)
 		return -1;
 	if (ftruncate(stage->lock_fd, 0) < 0)
 		return stage_error(errno, SC_STAGE_MARK, err);
@@ -114,6 +114,7 @@ static struct sc_staged *stage_new(const struct sc_stage_params *params)
 	stage->target = params->target;
 	stage->parent = params->parent;
 	stage->page_size = params->page_size;
+	stage->roots = params->roots;
 	stage->in_place = params->in_place;
 	stage->local = params->local;
 	stage->share = params->share;
@@ -178,21 +179,64 @@ void sc_stage_free(struct sc_staged *stage)
 	free(stage);
 }
 
-int stage_check_space(struct sc_staged *stage, uint64_t bytes,
-		      struct sc_err *err)
+/* margin: what is needed besides the files. */
+static int check_space_in(int dir, const char *name, uint64_t bytes,
+			  uint64_t margin, struct sc_err *err)
 {
 	struct statvfs vfs;
 	uint64_t avail;
 
-	if (fstatvfs(stage->target, &vfs) < 0)
+	if (fstatvfs(dir, &vfs) < 0)
 		return stage_error(errno, "statvfs", err);
 	avail = (uint64_t)vfs.f_bavail * vfs.f_frsize;
-	if (avail >= bytes + SPACE_MARGIN)
+	if (avail >= bytes + margin)
 		return 0;
 	return sc_err_set(err, SC_ER_CLONE_DISK_SPACE,
 			  "the clone needs %" PRIu64 " MiB, %" PRIu64
-			  " MiB are free for the target directory",
-			  (bytes + SPACE_MARGIN) / SC_MIB, avail / SC_MIB);
+			  " MiB are free for %s",
+			  (bytes + margin) / SC_MIB, avail / SC_MIB, name);
+}
+
+/* What of them comes into the directories on that file system. */
+static uint64_t bytes_on(const struct sc_staged *stage,
+			 const struct sc_filelist *list, const dev_t *devs,
+			 dev_t dev)
+{
+	uint64_t bytes = 0;
+
+	for (size_t i = 0; i < list->n; i++) {
+		const struct sc_file *file = &list->files[i];
+
+		if (devs[sc_roots_find(stage->roots, file->path)] == dev)
+			bytes += file->stored;
+	}
+	return bytes;
+}
+
+int stage_check_space(struct sc_staged *stage, const struct sc_filelist *list,
+		      struct sc_err *err)
+{
+	static const char target[] = "the target directory";
+	const struct sc_roots *roots = stage->roots;
+	dev_t devs[SC_MAX_ROOTS];
+	struct stat st;
+
+	if (!roots || roots->n == 1)
+		return check_space_in(stage->target, target,
+				      stage->share ? 0 : list->stored,
+				      SPACE_MARGIN, err);
+	for (unsigned i = 0; i < roots->n; i++) {
+		if (fstat(roots->fd[i], &st) < 0)
+			return stage_error(errno, "fstat", err);
+		devs[i] = st.st_dev;
+	}
+	for (unsigned i = 0; i < roots->n; i++) {
+		if (check_space_in(roots->fd[i], i ? roots->path[i] : target,
+				   bytes_on(stage, list, devs, devs[i]),
+				   i ? 0 : SPACE_MARGIN, err) < 0)
+			return -1;
+	}
+	return 0;
 }
 
 /* In place: note the directories that a file needs and that are not there, so
@@ -249,7 +293,8 @@ int stage_create_file(struct sc_staged *stage, const struct sc_file *file,
 
 	if (stage_make_dirs_for(stage, file->path, err) < 0)
 		return -1;
-	fd = sc_open_beneath(stage->target, stage_name(stage, file->path, name),
+	fd = sc_open_beneath(stage_at(stage, file->path),
+			     stage_name(stage, file->path, name),
 			     O_WRONLY | O_CREAT | O_EXCL, 0640);
 	if (fd < 0)
 		return stage_error(-fd, file->path, err);
@@ -293,8 +338,7 @@ int stage_grow(struct sc_staged *stage, uint64_t chunks, size_t files,
 int sc_stage_files(struct sc_staged *stage, const struct sc_filelist *list,
 		   struct sc_err *err)
 {
-	if (stage_check_space(stage, stage->share ? 0 : list->stored, err) <
-		    0 ||
+	if (stage_check_space(stage, list, err) < 0 ||
 	    stage_grow(stage, list->chunks, list->n, err) < 0)
 		return -1;
 	stage->list = list;

@@ -191,6 +191,7 @@ int sc_stage_prepare(struct sc_staged *stage, struct sc_err *err)
 	struct sc_inplace ip = { .datadir = stage->target,
 				 .uid = stage->uid,
 				 .gid = stage->gid,
+				 .roots = stage->roots,
 				 .list = stage->list,
 				 .end = stage->end_text,
 				 .end_len = strlen(stage->end_text) };
@@ -234,7 +235,7 @@ static void abort_in_place(struct sc_staged *stage)
 {
 	struct sc_err err = SC_ERR_INIT;
 
-	if (sc_inplace_undo(stage->target, &err) < 0)
+	if (sc_inplace_undo(stage->target, stage->roots, &err) < 0)
 		sc_error(
 			"what was staged in the data directory is not removed: %s",
 			err.msg);

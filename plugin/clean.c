@@ -5,9 +5,8 @@
 #include "io/base/cleanup.h"
 #include "io/base/clock.h"
 #include "plugin/daemon_link.h"
+#include "plugin/roots.h"
 
-#include <errno.h>
-#include <fcntl.h>
 #include <unistd.h>
 
 #define CLEAN_MS 60000
@@ -47,17 +46,20 @@ static int await_cleaned(struct sc_link *link, struct sc_err *err)
 
 int sc_clean_data_directory(struct sc_err *err)
 {
-	CLEANUP_CLOSE int datadir =
-		open(".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	CLEANUP_ROOTS struct sc_own_roots roots = { 0 };
+	struct sc_ctl_places places;
+	struct sc_enc enc = { 0 };
 	struct sc_link link;
 	int rc;
 
-	if (datadir < 0)
-		return sc_err_sys(err, SC_ER_INTERNAL_ERROR, errno,
-				  "cannot open the data directory");
+	if (sc_own_places_open(&roots, &places, err) < 0)
+		return -1;
 	rc = sc_link_open(&link, err);
-	if (rc == 0)
-		rc = sc_link_send(&link, SC_CTL_CLEAN, NULL, &datadir, 1, err);
+	if (rc == 0) {
+		sc_ctl_put_places(&enc, &places);
+		rc = sc_link_send(&link, SC_CTL_CLEAN, &enc, roots.fd,
+				  roots.m.n, err);
+	}
 	if (rc == 0)
 		rc = await_cleaned(&link, err);
 	sc_link_close(&link);

@@ -2,6 +2,7 @@
 /* Listing this server by SQL; see config.h. */
 #include "plugin/config.h"
 
+#include "plugin/roots.h"
 #include "plugin/sql.h"
 
 #include <pthread.h>
@@ -22,6 +23,25 @@ static int list_query(struct sc_sql *sql, const char *query,
 	return 0;
 }
 
+/* Files elsewhere than a clone has them, undo tablespaces too. */
+static int list_outside(struct sc_sql *sql, struct sc_list *ret,
+			struct sc_err *err)
+{
+	char undo[300];
+
+	if (sc_undo_elsewhere(sql, undo, sizeof(undo), err) < 0)
+		return -1;
+	if (!*undo)
+		return list_query(
+			sql,
+			"SELECT '" SC_OUTSIDE_FILES
+			"', COALESCE(GROUP_CONCAT(path SEPARATOR ', '), '') " SC_OUTSIDE_FROM,
+			ret, err);
+	sc_list_add(ret, SC_OUTSIDE_FILES);
+	sc_list_add(ret, undo);
+	return 0;
+}
+
 struct collect {
 	struct sc_com_config *config;
 	struct sc_err *err;
@@ -39,11 +59,7 @@ static void *collect_main(void *arg)
 		    sql,
 		    "SELECT LOWER(variable_name), variable_value FROM performance_schema.global_variables WHERE variable_name IN ('version', 'version_compile_machine', 'version_compile_os', 'character_set_server', 'character_set_filesystem', 'collation_server', 'innodb_page_size', 'innodb_data_file_path', 'server_uuid') ORDER BY 1",
 		    &job->config->variables, job->err) == 0 &&
-	    list_query(
-		    sql,
-		    "SELECT '" SC_OUTSIDE_FILES
-		    "', COALESCE(GROUP_CONCAT(path SEPARATOR ', '), '') " SC_OUTSIDE_FROM,
-		    &job->config->variables, job->err) == 0 &&
+	    list_outside(sql, &job->config->variables, job->err) == 0 &&
 	    list_query(sql, "SELECT '" SC_ENCRYPTED "', " SC_ENCRYPTED_COUNT,
 		       &job->config->variables, job->err) == 0 &&
 	    list_query(

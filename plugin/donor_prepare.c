@@ -146,6 +146,22 @@ static int check_refusal(struct sc_sql *sql, const struct refusal *refusal,
 	return sc_err_set(err, refusal->code, "%s", text);
 }
 
+/* All undo tablespaces get the same directory in the clone, as with the stock
+ * plugin. */
+static int check_undo(struct sc_sql *sql, struct sc_err *err)
+{
+	char path[300];
+
+	if (sc_undo_elsewhere(sql, path, sizeof(path), err) < 0)
+		return -1;
+	if (!*path)
+		return 0;
+	return sc_err_set(
+		err, SC_ER_CLONE_SYS_CONFIG,
+		"undo tablespaces outside innodb_undo_directory cannot be cloned by this release of snapclone: %s",
+		path);
+}
+
 static void copy_text(char *dst, size_t cap, const char *src)
 {
 	snprintf(dst, cap, "%s", src ? src : "");
@@ -236,7 +252,7 @@ int sc_donor_precheck(struct sc_donor *d, struct sc_sql *sql,
 		if (check_refusal(sql, &refusals[i], err) < 0)
 			return -1;
 	}
-	if (check_tls(d, sql, err) < 0)
+	if (check_undo(sql, err) < 0 || check_tls(d, sql, err) < 0)
 		return -1;
 	return read_server(d, sql, err);
 }

@@ -121,7 +121,7 @@ static int send_start(struct sc_recipient *r, bool tls, struct sc_err *err)
 		.port = r->state.port,
 	};
 	const char *page_size = sc_config_variable(&r->own, "innodb_page_size");
-	int fds[] = { r->target.fd, r->target.parent_fd };
+	const int target[] = { r->target.fd, r->target.parent_fd };
 	struct sc_enc enc = { 0 };
 
 	m.page_size = page_size ? (uint32_t)atoi(page_size) : 0;
@@ -129,6 +129,7 @@ static int send_start(struct sc_recipient *r, bool tls, struct sc_err *err)
 	memcpy(m.key, r->state.key, sizeof(m.key));
 	snprintf(m.peer, sizeof(m.peer), "%.255s", r->donor);
 	m.in_place = r->in_place;
+	m.places = r->places;
 	snprintf(m.target_name, sizeof(m.target_name), "%s",
 		 r->in_place ? "" : r->target.name);
 	if (sc_net_address(r->peer.fd, true, m.address, sizeof(m.address),
@@ -139,8 +140,9 @@ static int send_start(struct sc_recipient *r, bool tls, struct sc_err *err)
 	explicit_bzero(r->state.key, sizeof(r->state.key));
 	r->started = true;
 	sc_status_copying(1, r->state.bytes);
-	return sc_link_send(&r->link, SC_CTL_RECIPIENT_START, &enc, fds,
-			    r->in_place ? 1 : 2, err);
+	return sc_link_send(&r->link, SC_CTL_RECIPIENT_START, &enc,
+			    r->in_place ? r->roots.fd : target,
+			    r->in_place ? r->roots.m.n : 2, err);
 }
 
 static int copy(struct sc_recipient *r, struct sc_err *err)
@@ -190,21 +192,26 @@ static int agree(struct sc_recipient *r, bool *ret_tls, struct sc_err *err)
 	return check_encryption(r, *ret_tls, err);
 }
 
-/* The target is this server's own data directory, mysqld's current one. */
+/* The target is this server's own data directory, mysqld's current one, with
+ * the other directories of its tablespaces. */
 static int prepare_in_place(struct sc_recipient *r, struct sc_err *err)
 {
-	r->target.fd = open(".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	if (r->target.fd < 0)
-		return sc_err_sys(err, SC_ER_INTERNAL_ERROR, errno,
-				  "cannot open the data directory");
-	return 0;
+	return sc_own_places_open(&r->roots, &r->places, err);
+}
+
+/* A new directory is the only one of its clone. */
+static int prepare_new(struct sc_recipient *r, const char *data_dir,
+		       struct sc_err *err)
+{
+	r->places.roots.n = 1;
+	return sc_target_make(&r->target, data_dir, err);
 }
 
 static int prepare(struct sc_recipient *r, const char *data_dir,
 		   struct sc_err *err)
 {
 	if (r->in_place ? prepare_in_place(r, err) < 0
-			: sc_target_make(&r->target, data_dir, err) < 0)
+			: prepare_new(r, data_dir, err) < 0)
 		return -1;
 	r->target_made = !r->in_place;
 	r->link_open = true;
@@ -249,8 +256,7 @@ static int clone_to(struct sc_recipient *r, const char *host, unsigned port,
 	sc_recipient_end_keys(r, rc);
 	if (rc < 0 && r->target_made)
 		sc_target_remove(&r->target);
-	if (r->in_place && r->target.fd >= 0)
-		close(r->target.fd);
+	sc_own_roots_close(&r->roots);
 	return rc;
 }
 

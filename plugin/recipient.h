@@ -10,6 +10,7 @@
 #include "plugin/daemon_link.h"
 #include "plugin/peer.h"
 #include "plugin/replace.h"
+#include "plugin/roots.h"
 #include "plugin/target.h"
 
 struct sc_recipient {
@@ -21,6 +22,8 @@ struct sc_recipient {
 	bool link_open;
 	struct sc_target target;
 	bool target_made;
+	struct sc_own_roots roots;   /* in place: this server's directories */
+	struct sc_ctl_places places; /* and what the daemon is told of them */
 	struct sc_com_config own;
 	char donor_uuid[SC_UUID_LEN + 1];
 	struct sc_com_state state; /* of the donor, last polled */

@@ -49,6 +49,25 @@ static int check_directory(const char *variable, const char *datadir,
 	return refuse_in_place(variable, value, err);
 }
 
+/* But for the directories that the files lie in. */
+static bool same_data_files(const char *a, const char *b)
+{
+	char x[SC_ROOT_PATH_MAX], y[SC_ROOT_PATH_MAX];
+
+	while (*a && *b) {
+		const char *a_size = a + strcspn(a, ":;");
+		const char *b_size = b + strcspn(b, ":;");
+
+		if (sc_data_file_next(&a, x, sizeof(x)) < 0 ||
+		    sc_data_file_next(&b, y, sizeof(y)) < 0 ||
+		    strcmp(sc_base_name(x), sc_base_name(y)) != 0 ||
+		    a - a_size != b - b_size ||
+		    strncmp(a_size, b_size, (size_t)(a - a_size)) != 0)
+			return false;
+	}
+	return *a == *b;
+}
+
 /* The system tablespace must have the names that this server is configured
  * for, and files elsewhere would stay beside the clone's of the same ids. */
 static int check_files(const struct sc_com_config *own,
@@ -62,7 +81,7 @@ static int check_files(const struct sc_com_config *own,
 
 	if (*outside)
 		return refuse_in_place(SC_OUTSIDE_FILES, outside, err);
-	if (strcmp(ours, theirs) != 0)
+	if (!same_data_files(ours, theirs))
 		return sc_err_set(
 			err, SC_ER_CLONE_SYS_CONFIG,
 			"innodb_data_file_path is '%.200s' here and '%.200s' on the donor; it must be the same to replace data in place; nothing was changed",
@@ -74,9 +93,7 @@ int sc_recipient_check_in_place(const struct sc_com_config *own,
 				const struct sc_com_config *donor,
 				struct sc_err *err)
 {
-	static const char *const variables[] = { "innodb_data_home_dir",
-						 "innodb_undo_directory",
-						 "innodb_log_group_home_dir",
+	static const char *const variables[] = { "innodb_log_group_home_dir",
 						 "innodb_doublewrite_dir" };
 
 	for (size_t i = 0; i < sizeof(variables) / sizeof(*variables); i++) {

@@ -3,6 +3,7 @@
 #include "plugin/roots.h"
 
 #include "io/base/cleanup.h"
+#include "plugin/services.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -120,6 +121,69 @@ int sc_own_roots_open(struct sc_own_roots *ret,
 		return -1;
 	ret->m.undo = (uint8_t)undo;
 	return add_systems(ret, settings, err);
+}
+
+int sc_own_places_open(struct sc_own_roots *ret, struct sc_ctl_places *places,
+		       struct sc_err *err)
+{
+	char undo[SC_ROOT_PATH_MAX] = "", home[SC_ROOT_PATH_MAX] = "";
+	char *files = places->data_file_path;
+	const struct sc_root_settings settings = { undo, home, files };
+
+	*ret = (struct sc_own_roots){ 0 };
+	*places = (struct sc_ctl_places){ 0 };
+	/* The last two are empty by default. */
+	if (sc_server_variable("innodb_data_file_path", files,
+			       sizeof(places->data_file_path)) < 0)
+		return sc_err_set(
+			err, SC_ER_INTERNAL_ERROR,
+			"the server does not tell innodb_data_file_path");
+	(void)sc_server_variable("innodb_undo_directory", undo, sizeof(undo));
+	(void)sc_server_variable("innodb_data_home_dir", home, sizeof(home));
+	if (sc_own_roots_open(ret, &settings, err) < 0)
+		return -1;
+	places->roots = ret->m;
+	return 0;
+}
+
+/* A name without directory is one in innodb_undo_directory. Source:
+ * undo::Tablespace::set_file_name() in include/trx0purge.h. */
+static bool lies_in(const char *path, int dir)
+{
+	char parent[2048];
+	struct stat a, b;
+	char *slash;
+
+	snprintf(parent, sizeof(parent), "%s", path);
+	slash = strrchr(parent, '/');
+	if (!slash)
+		return true;
+	slash[slash == parent] = '\0';
+	return stat(parent, &a) == 0 && fstat(dir, &b) == 0 &&
+	       a.st_dev == b.st_dev && a.st_ino == b.st_ino;
+}
+
+int sc_undo_elsewhere(struct sc_sql *sql, char *ret, size_t cap,
+		      struct sc_err *err)
+{
+	CLEANUP_ROOTS struct sc_own_roots roots = { 0 };
+	CLEANUP_ROWS struct sc_rows rows = { 0 };
+	struct sc_ctl_places places;
+
+	ret[0] = '\0';
+	if (sc_own_places_open(&roots, &places, err) < 0 ||
+	    sc_sql_query(
+		    sql, &rows,
+		    "SELECT path FROM information_schema.innodb_datafiles WHERE space IN (SELECT space FROM information_schema.innodb_tablespaces WHERE space_type = 'Undo')",
+		    err) < 0)
+		return -1;
+	for (size_t i = 0; i < rows.count && !ret[0]; i++) {
+		const char *path = sc_rows_get(&rows, i, 0) ?: "";
+
+		if (!lies_in(path, roots.fd[roots.m.undo]))
+			snprintf(ret, cap, "%s", path);
+	}
+	return 0;
 }
 
 void sc_own_roots_close(struct sc_own_roots *roots)

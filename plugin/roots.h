@@ -5,6 +5,7 @@
 
 #include "io/base/ctl.h"
 #include "io/base/err.h"
+#include "plugin/sql.h"
 
 /* What the server variables of these names say; NULL as "". */
 struct sc_root_settings {
@@ -25,6 +26,14 @@ struct sc_own_roots {
  */
 int sc_own_roots_open(struct sc_own_roots *ret,
 		      const struct sc_root_settings *settings,
+		      struct sc_err *err);
+/* The same by what the variables of this server say, with the message that
+ * tells a daemon. From a thread that has a session. */
+int sc_own_places_open(struct sc_own_roots *ret, struct sc_ctl_places *places,
+		       struct sc_err *err);
+/* An undo tablespace that lies in another directory than new ones would: its
+ * path, or "" when there is none. Waits for no metadata lock. 0 or -1. */
+int sc_undo_elsewhere(struct sc_sql *sql, char *ret, size_t cap,
 		      struct sc_err *err);
 void sc_own_roots_close(struct sc_own_roots *roots);
 #define CLEANUP_ROOTS __attribute__((cleanup(sc_own_roots_close)))

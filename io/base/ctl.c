@@ -93,6 +93,23 @@ static bool get_roots(struct sc_dec *dec, struct sc_ctl_roots *ret)
 	return !dec->failed && roots_ok(ret);
 }
 
+void sc_ctl_put_places(struct sc_enc *enc, const struct sc_ctl_places *m)
+{
+	sc_enc_str(enc, m->data_file_path);
+	put_roots(enc, &m->roots);
+}
+
+static bool get_places(struct sc_dec *dec, struct sc_ctl_places *ret)
+{
+	sc_dec_str(dec, ret->data_file_path, sizeof(ret->data_file_path));
+	return get_roots(dec, &ret->roots);
+}
+
+int sc_ctl_get_places(struct sc_dec *dec, struct sc_ctl_places *ret)
+{
+	return get_places(dec, ret) ? sc_dec_end(dec) : -1;
+}
+
 void sc_ctl_put_donor_start(struct sc_enc *enc,
 			    const struct sc_ctl_donor_start *m)
 {
@@ -294,6 +311,7 @@ void sc_ctl_put_recipient_start(struct sc_enc *enc,
 	sc_enc_str(enc, m->address);
 	sc_enc_str(enc, m->peer);
 	sc_enc_str(enc, m->target_name);
+	sc_ctl_put_places(enc, &m->places);
 }
 
 int sc_ctl_get_recipient_start(struct sc_dec *dec,
@@ -317,7 +335,8 @@ int sc_ctl_get_recipient_start(struct sc_dec *dec,
 	sc_dec_str(dec, ret->address, sizeof(ret->address));
 	sc_dec_str(dec, ret->peer, sizeof(ret->peer));
 	sc_dec_str(dec, ret->target_name, sizeof(ret->target_name));
-	if (tls > 1 || in_place > 1 || autotune > 1 ||
+	if (!get_places(dec, &ret->places) || tls > 1 || in_place > 1 ||
+	    autotune > 1 || (!ret->in_place && ret->places.roots.n > 1) ||
 	    !streams_ok(ret->streams) || !page_size_ok(ret->page_size) ||
 	    ret->in_place == name_ok(ret->target_name))
 		return -1;

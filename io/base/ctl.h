@@ -71,7 +71,9 @@ enum sc_ctl_type {
 	SC_CTL_COMMIT = 20,  /* plugin: the next start swaps; no body. Answered
 				by DONE */
 	SC_CTL_CLEAN = 21,   /* plugin, instead of a job: undo what is left in
-				the data directory (its descriptor) */
+				the data directory and the other directories
+				of tablespaces: struct sc_ctl_places, their
+				descriptors */
 	SC_CTL_CLEANED = 22, /* daemon: nothing is left; no body */
 	SC_CTL_KEYS_WANTED = 23, /* daemon: names of master keys it needs */
 	SC_CTL_KEYS = 24,    /* plugin: those of them that the keyring has; to a
@@ -168,6 +170,12 @@ struct sc_ctl_roots {
 	uint8_t system[SC_MAX_SYSTEM_FILES]; /* names, in its order */
 };
 
+/* The same of a server whose data is replaced in place. Body of CLEAN. */
+struct sc_ctl_places {
+	char data_file_path[1024]; /* innodb_data_file_path */
+	struct sc_ctl_roots roots;
+};
+
 struct sc_ctl_donor_start {
 	uint8_t job_id[SC_JOB_ID_SIZE];
 	uint8_t key[SC_JOB_KEY_SIZE]; /* one-time, from getrandom(2) */
@@ -239,7 +247,8 @@ struct sc_ctl_seal {
 };
 
 /* Begin a recipient job. Descriptors: target directory, its parent; in place
- * only the data directory. */
+ * the data directory and the further directories of tablespaces. */
+#define SC_RECIPIENT_FDS_MAX (1 + SC_MAX_ROOTS)
 struct sc_ctl_recipient_start {
 	uint8_t job_id[SC_JOB_ID_SIZE];
 	uint8_t key[SC_JOB_KEY_SIZE];
@@ -251,9 +260,10 @@ struct sc_ctl_recipient_start {
 	uint32_t network_bandwidth;
 	uint32_t page_size;
 	uint16_t port;
-	char address[64];      /* numeric */
-	char peer[256];	       /* donor as the user named it, host:port */
-	char target_name[256]; /* empty in place */
+	char address[64];	     /* numeric */
+	char peer[256];		     /* donor as the user named it, host:port */
+	char target_name[256];	     /* empty in place */
+	struct sc_ctl_places places; /* else the target is the only directory */
 };
 
 struct sc_ctl_progress {
@@ -321,6 +331,8 @@ int sc_ctl_get_settled(struct sc_dec *dec, struct sc_ctl_settled *ret);
 int sc_ctl_get_seal(struct sc_dec *dec, struct sc_ctl_seal *ret);
 int sc_ctl_get_recipient_start(struct sc_dec *dec,
 			       struct sc_ctl_recipient_start *ret);
+void sc_ctl_put_places(struct sc_enc *enc, const struct sc_ctl_places *m);
+int sc_ctl_get_places(struct sc_dec *dec, struct sc_ctl_places *ret);
 int sc_ctl_get_progress(struct sc_dec *dec, struct sc_ctl_progress *ret);
 int sc_ctl_get_done(struct sc_dec *dec, struct sc_ctl_done *ret);
 int sc_ctl_get_error(struct sc_dec *dec, struct sc_ctl_error *ret);

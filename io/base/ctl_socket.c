@@ -29,7 +29,7 @@ static const struct {
 	[SC_CTL_SEAL] = { SC_CTL_MAX_BODY, 0 },
 	[SC_CTL_SEALED] = { 0, 0 },
 	[SC_CTL_REDO_DONE] = { 0, 0 },
-	[SC_CTL_RECIPIENT_START] = { 4096, 2 },
+	[SC_CTL_RECIPIENT_START] = { 16384, SC_RECIPIENT_FDS_MAX },
 	[SC_CTL_PROGRESS] = { 128, 0 },
 	[SC_CTL_DONE] = { SC_CTL_MAX_BODY, 0 },
 	[SC_CTL_ERROR] = { 1024, 0 },
@@ -41,7 +41,7 @@ static const struct {
 	[SC_CTL_PREPARE] = { 0, 0 },
 	[SC_CTL_PREPARED] = { 0, 0 },
 	[SC_CTL_COMMIT] = { 0, 0 },
-	[SC_CTL_CLEAN] = { 0, 1 },
+	[SC_CTL_CLEAN] = { 16384, SC_MAX_ROOTS },
 	[SC_CTL_CLEANED] = { 0, 0 },
 	[SC_CTL_KEYS_WANTED] = { 4 + SC_CTL_MAX_REFS * (SC_KEY_BODY_SIZE -
 							SC_MASTER_KEY_SIZE),

@@ -5,6 +5,7 @@
 #include <ctype.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/stat.h>
 
 int sc_data_file_next(const char **at, char *ret, size_t cap)
 {
@@ -97,4 +98,16 @@ unsigned sc_roots_find(const struct sc_roots *roots, const char *path)
 	if (system)
 		return system->root;
 	return sc_undo_name(path) ? roots->undo : 0;
+}
+
+bool sc_roots_has(const struct sc_roots *roots, int dir)
+{
+	struct stat st, root;
+
+	for (unsigned i = 1; roots && i < roots->n; i++) {
+		if (fstat(dir, &st) == 0 && fstat(roots->fd[i], &root) == 0 &&
+		    st.st_dev == root.st_dev && st.st_ino == root.st_ino)
+			return true;
+	}
+	return false;
 }

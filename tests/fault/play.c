@@ -148,13 +148,16 @@ const struct ending *play_error(const struct play *p,
 /* 0 when CLEANED came. */
 static int await_cleaned(struct player *pl, struct sc_err *err)
 {
+	const struct sc_ctl_places places = { .roots = { .n = 1 } };
 	CLEANUP_MSG struct sc_ctl_msg msg = { 0 };
+	struct sc_enc enc = { 0 };
 	struct sc_dec dec;
 	int rc;
 
 	if (sc_ctl_handshake(pl->sock, JOB_MS, err) < 0)
 		return -1;
-	player_say(pl, SC_CTL_CLEAN, NULL, &pl->p->target, 1);
+	sc_ctl_put_places(&enc, &places);
+	player_say(pl, SC_CTL_CLEAN, &enc, &pl->p->target, 1);
 	do
 		rc = sc_ctl_recv(pl->sock, &msg, JOB_MS, err);
 	while (rc == 1 && msg.type == SC_CTL_LOG);

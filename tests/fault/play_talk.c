@@ -81,7 +81,8 @@ static void start_recipient(struct player *pl, uint16_t port)
 					    .page_size = PAGE,
 					    .port = port,
 					    .address = "127.0.0.1",
-					    .peer = "campaign" };
+					    .peer = "campaign",
+					    .places = { .roots = { .n = 1 } } };
 	int fds[] = { p->target, p->parent };
 	struct sc_enc enc = { 0 };
 

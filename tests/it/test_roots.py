@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Tablespaces outside the data directory: undo directory, data home, on other file systems too."""
+"""Tablespaces outside the data directory: undo directory and data home, on other file systems too."""
 import contextlib
 import os
 import shutil
@@ -8,85 +8,135 @@ import time
 
 import pytest
 
-from disks import disk, head, logged
-from helpers import (INSTALL, OURS, add_user, clone_under_load, instance, local, need_ours, only_ours, start_recipient,
-                     unharmed)
+from disks import disk, logged
+from helpers import INSTALL, OURS, add_user, clone_under_load, instance, local, unharmed
+from inplace import ENDED, in_place, is_clone, replace
 from proof.load import load
 from proof.prove import prepare_donor
 from sandbox import Sandbox
 from template import give
+from test_inplace_kill import COMMITTED, HOOKS, World, need_hooks
+
+SETTINGS = ('innodb_undo_directory', 'innodb_data_home_dir')
 
 
-def move(server, names, where):
-    """Move files of a server that does not run into another directory."""
-    for name in names:
-        shutil.move(f'{server.datadir}/{name}', where)
-    give(where)
+def elsewhere(server):
+    """{directory: names} of the undo directory and the data home, without what each start makes anew."""
+    return {name: {n for n in os.listdir(server.conf['options'][name]) if n != 'ibtmp1' and 'dblwr' not in n}
+            for name in SETTINGS}
 
 
-def spread(box, name, undo, home, **options):
-    """A started server whose undo and system tablespaces lie in those directories."""
-    server = box.server(name, plugin=OURS, innodb_undo_directory=undo, innodb_data_home_dir=home, **options)
-    move(server, ['undo_001', 'undo_002'], undo)
-    move(server, ['ibdata1'], home)
-    server.start().sql(INSTALL)
-    return server
+class Spread(World):
+    """A donor and a recipient with directories of their own for undo and system tablespaces."""
+
+    def __init__(self, box, undo):  # pylint: disable=super-init-not-called
+        self.box, self.step = box, None
+        self.box.our_plugin()
+        self.donor = self.server('donor', undo + '/undo', box.path('home'))
+        add_user(self.donor)
+        prepare_donor(self.donor)
+        self.donor.sql("CREATE UNDO TABLESPACE more ADD DATAFILE 'more.ibu'")
+        self.recipient = self.server('recipient', box.path('undo'), undo + '/home',
+                                     loose_clone_valid_donor_list=f'127.0.0.1:{self.donor.port}')
+        self.recipient.sql("CREATE UNDO TABLESPACE old ADD DATAFILE 'old.ibu'")
+
+    def server(self, name, undo, home, **options):
+        """A started server whose tablespaces were moved there."""
+        os.makedirs(undo, exist_ok=True)
+        os.makedirs(home, exist_ok=True)
+        server = self.box.server(name, plugin=OURS, innodb_undo_directory=undo, innodb_data_home_dir=home,
+                                 loose_clone_daemon_path=self.wrapper(name), **options)
+        for file, where in (('undo_001', undo), ('undo_002', undo), ('ibdata1', home)):
+            shutil.move(f'{server.datadir}/{file}', where)
+            give(where)
+        server.start().sql(INSTALL)
+        return server
+
+    def old(self):
+        return {**super().old(), 'elsewhere': elsewhere(self.recipient)}
+
+    def outcome(self, before, restarted):
+        names = before.pop('elsewhere')
+        which = super().outcome(before, restarted)
+        assert elsewhere(self.recipient) == (elsewhere(self.donor) if which == 'new' else names)
+        return which
 
 
 @pytest.fixture(scope='module')
-def pair():
-    """A donor with an undo directory on another file system and a data home, and a recipient with neither."""
-    need_ours()
-    only_ours()
-    with disk('ext4', mib=512) as undo, Sandbox() as box:
-        os.mkdir(undo + '/undo')
-        donor = spread(box, 'donor', undo + '/undo', box.path('home'))
-        add_user(donor)
-        prepare_donor(donor)
-        yield box, donor, start_recipient(box, donor)
-
-
-def empty(donor):
-    """Nothing of an earlier test's writers."""
-    donor.sql('SET sql_log_bin = 0', 'DROP SCHEMA proof', 'CREATE SCHEMA proof')
-    load(donor, 6, tables=2)
+def world():
+    """One for all tests, over two file systems."""
+    need_hooks()
+    with disk('ext4', mib=512) as undo, Sandbox(build=HOOKS) as box:
+        yield Spread(box, undo)
+        assert [text for text in box.leftovers() if not text.startswith('mount')] == []
 
 
 @contextlib.contextmanager
 def undo_ddl(donor):
-    """Undo tablespaces are created, truncated and dropped meanwhile; what went wrong."""
-    stop, errors = threading.Event(), []
+    """Undo tablespaces are created, truncated and dropped meanwhile."""
+    stop = threading.Event()
 
     def run():
-        conn = donor.connect()
-        n = 0
-        while not stop.is_set():
+        conn, n = donor.connect(), 0
+        while not stop.wait(0.05):
             n += 1
             for statement in (f"CREATE UNDO TABLESPACE u{n} ADD DATAFILE 'u{n}.ibu'",
                               f'ALTER UNDO TABLESPACE u{n} SET INACTIVE', f'DROP UNDO TABLESPACE u{n}'):
                 with contextlib.suppress(Exception), conn.cursor() as cur:  # not empty yet
                     cur.execute(statement)
-            time.sleep(0.05)
-        errors.append(n)
         conn.close()
 
     thread = threading.Thread(target=run)
     thread.start()
     try:
-        yield errors
+        yield
     finally:
         stop.set()
         thread.join()
 
 
 @pytest.mark.parametrize('how', ['local', 'instance'])
-def test_data_directory(pair, how):
+def test_data_directory(world, how):
     """All of it lies in the new directory; undo tablespaces come and go meanwhile."""
-    box, donor, recipient = pair
+    box, donor = world.box, world.donor
     pid, target = donor.pid, box.path('clones') + '/' + how
-    empty(donor)
-    where, statement = (donor, local(target)) if how == 'local' else (recipient, instance(donor, target))
-    clone_under_load(box, donor, where, statement, target, ('churn', 'blobs'), beside=undo_ddl(donor))
+    donor.sql('SET sql_log_bin = 0', 'DROP SCHEMA proof', 'CREATE SCHEMA proof')
+    load(donor, 4, tables=2)
+    where, statement = (donor, local(target)) if how == 'local' else (world.recipient, instance(donor, target))
+    clone_under_load(box, donor, where, statement, target, ('churn',), 0.3, 0.3, beside=undo_ddl(donor))
     assert logged(donor, 'provider dm is not used: tablespaces lie outside the data directory, in ')
-    assert {'undo_001', 'undo_002', 'ibdata1'} <= set(os.listdir(target))
+    assert {'undo_001', 'undo_002', 'more.ibu', 'ibdata1'} <= set(os.listdir(target))
     unharmed(donor, pid)
+
+
+def test_in_place(world):
+    """Each file goes where the recipient has it; its own undo tablespace is gone, and nothing is left."""
+    before = world.old()
+    replace(world.recipient, in_place(world.donor))
+    assert world.outcome(before, True) == 'new'
+
+
+@pytest.mark.parametrize('side, step', [('daemon', 'inplace:rename new files'), ('daemon', 'recipient:seal'),
+                                        ('both', 'inplace:sync'), ('both', 'recipient:receive'),
+                                        ('both', 'recipient:commit')])
+def test_killed(world, side, step):
+    """The recipient's daemon dies, or its mysqld with it: the old data or the new, in every directory."""
+    world.recipient.sql("CREATE UNDO TABLESPACE own ADD DATAFILE 'own.ibu'")
+    before = world.old()
+    code = world.clone('recipient', step, parent=side == 'both')[0]
+    assert (code in ENDED) == (side == 'both' or step in COMMITTED)
+    if side == 'both':
+        assert world.recipient.wait_ended() == -9
+        world.start()
+    assert world.outcome(before, side == 'both') == ('new' if step in COMMITTED else 'old')
+    if step not in COMMITTED:
+        drop_undo(world.recipient, 'own')
+
+
+def drop_undo(server, name):
+    """Once it is empty."""
+    server.sql(f'ALTER UNDO TABLESPACE {name} SET INACTIVE')
+    end = time.monotonic() + 20
+    while server.error(f'DROP UNDO TABLESPACE {name}')[0]:
+        assert time.monotonic() < end
+        time.sleep(0.05)

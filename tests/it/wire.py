@@ -102,7 +102,7 @@ class Control:
     def recipient_start(self, target, port, job, key, tls=True):
         """Begin a recipient job that connects to 127.0.0.1:port. target: an empty directory."""
         body = (job + key + bytes([tls, 0, 0]) + struct.pack('<IIIIH', 2, 0, 0, 16384, port) + text('127.0.0.1')
-                + text(f'127.0.0.1:{port}') + text(os.path.basename(target)))
+                + text(f'127.0.0.1:{port}') + text(os.path.basename(target)) + text('') + bytes([1, 0, 0]))
         self.send(RECIPIENT_START, body, [target, os.path.dirname(target)])
 
     def donor_start(self, server, spool, job, key, tls=True):

@@ -71,6 +71,14 @@ static const struct sc_ctl_recipient_start recipient_start_sample = {
 	.address = "127.0.0.1",
 	.peer = "donor:3306",
 	.target_name = "clone.1",
+	.places = { .roots = { .n = 1 } },
+};
+static const struct sc_ctl_places places_sample = {
+	.data_file_path = "/home/ibdata1:12M;ibdata2:1M:autoextend",
+	.roots = { .n = 2,
+		   .path = { "", "/home" },
+		   .n_system = 2,
+		   .system = { 1, 0 } },
 };
 static const struct sc_ctl_progress progress_sample = { 7, 3, 1, 2, 3, 4 };
 static const struct sc_ctl_done done_sample = {
@@ -107,6 +115,7 @@ KIND(locked, (void)0)
 KIND(settled, (void)0)
 KIND(seal, sc_ctl_seal_free(&m))
 KIND(recipient_start, (void)0)
+KIND(places, (void)0)
 KIND(progress, (void)0)
 KIND(done, sc_ctl_seal_free(&m.seal))
 KIND(error, (void)0)
@@ -124,6 +133,7 @@ static const struct kind {
 	{ "locked", put_locked, again_locked, false },
 	{ "settled", put_settled, again_settled, false },
 	{ "seal", put_seal, again_seal, false },
+	{ "places", put_places, again_places, false },
 	{ "recipient_start", put_recipient_start, again_recipient_start,
 	  false },
 	{ "progress", put_progress, again_progress, false },
@@ -250,6 +260,9 @@ static void in_place_has_no_name(void **state)
 	assert_int_equal(try_recipient_start(&r), -1);
 	r.target_name[0] = '\0';
 	assert_int_equal(try_recipient_start(&r), 0);
+	r.places = places_sample;
+	assert_int_equal(try_recipient_start(&r), 0);
+	r.places = recipient_start_sample.places;
 	r.in_place = false;
 	assert_int_equal(try_recipient_start(&r), -1);
 }
@@ -593,12 +606,12 @@ static const struct fds_case {
 	uint16_t type;
 	int header_fds, body_fds;
 } fds_cases[] = {
-	{ SC_CTL_RECIPIENT_START, 3, 0 }, { SC_CTL_RECIPIENT_START, 2, 1 },
-	{ SC_CTL_RECIPIENT_START, 0, 3 }, { SC_CTL_FOLLOWED, 1, 0 },
-	{ SC_CTL_FOLLOWED, 0, 1 },	  { SC_CTL_DONOR_START, 13, 0 },
-	{ SC_CTL_DONOR_START, 16, 0 },	  { SC_CTL_DONOR_START, 17, 0 },
-	{ SC_CTL_DONOR_START, 18, 0 },	  { SC_CTL_DONOR_START, 20, 0 },
-	{ SC_CTL_DONOR_START, 60, 0 },	  { SC_CTL_DONOR_START, 5, 60 },
+	{ SC_CTL_RECIPIENT_START, 10, 0 }, { SC_CTL_RECIPIENT_START, 9, 1 },
+	{ SC_CTL_RECIPIENT_START, 0, 10 }, { SC_CTL_FOLLOWED, 1, 0 },
+	{ SC_CTL_FOLLOWED, 0, 1 },	   { SC_CTL_DONOR_START, 13, 0 },
+	{ SC_CTL_DONOR_START, 16, 0 },	   { SC_CTL_DONOR_START, 17, 0 },
+	{ SC_CTL_DONOR_START, 18, 0 },	   { SC_CTL_DONOR_START, 20, 0 },
+	{ SC_CTL_DONOR_START, 60, 0 },	   { SC_CTL_DONOR_START, 5, 60 },
 };
 
 static void too_many_descriptors(void **state)

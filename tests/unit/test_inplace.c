@@ -96,7 +96,7 @@ static void expect_text(const char *path, const char *want)
 
 static void clean(void)
 {
-	if (sc_inplace_clean(fx.dir.fd, &fx.err) < 0)
+	if (sc_inplace_clean(fx.dir.fd, NULL, &fx.err) < 0)
 		fail_msg("%s", fx.err.msg);
 }
 
@@ -355,8 +355,8 @@ static void second_stage(void **state)
 	first = fx.stage;
 	expect_error(inplace_fixture_run(&fx, 0, 0), SC_ER_CLONE_TOO_MANY,
 		     "another snapcloned");
-	expect_error(sc_inplace_clean(fx.dir.fd, &fx.err), SC_ER_CLONE_TOO_MANY,
-		     "another snapcloned");
+	expect_error(sc_inplace_clean(fx.dir.fd, NULL, &fx.err),
+		     SC_ER_CLONE_TOO_MANY, "another snapcloned");
 	fx.stage = first;
 	assert_int_equal(inplace_fixture_run(&fx,
 					     inplace_fixture_step("chunks"),
@@ -380,9 +380,9 @@ static void clone_that_waits_for_the_restart(void **state)
 			     "a finished clone waits in the data directory for "
 			     "the restart of the server; HINT: restart mysqld");
 		expect_error(lock(&fd), SC_ER_INTERNAL_ERROR, "waits");
-		expect_error(sc_inplace_undo(fx.dir.fd, &fx.err),
+		expect_error(sc_inplace_undo(fx.dir.fd, NULL, &fx.err),
 			     SC_ER_INTERNAL_ERROR, "waits");
-		expect_error(sc_inplace_clean(fx.dir.fd, &fx.err),
+		expect_error(sc_inplace_clean(fx.dir.fd, NULL, &fx.err),
 			     SC_ER_INTERNAL_ERROR, "waits");
 	}
 	fx.stage = first;
@@ -442,7 +442,7 @@ static void without_a_clone_directory(void **state)
 	expect_old();
 	tree_remove(&fx.old, "#clone");
 	assert_int_equal(unlinkat(fx.dir.fd, "#clone", AT_REMOVEDIR), 0);
-	assert_int_equal(sc_inplace_undo(fx.dir.fd, &fx.err), 0);
+	assert_int_equal(sc_inplace_undo(fx.dir.fd, NULL, &fx.err), 0);
 	expect_old();
 }
 

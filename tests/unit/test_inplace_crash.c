@@ -105,7 +105,7 @@ static void expect_cleaned(int datadir, const char *what)
 {
 	struct sc_err err = SC_ERR_INIT;
 
-	if (sc_inplace_clean(datadir, &err) < 0)
+	if (sc_inplace_clean(datadir, NULL, &err) < 0)
 		fail_msg("%s: clean: %s", what, err.msg);
 	expect(&fx.old, datadir, false, what);
 }
@@ -119,7 +119,7 @@ static void expect_undone(int datadir, const char *what)
 	int lock;
 
 	if (sc_inplace_lock(datadir, geteuid(), getegid(), &lock, &err) < 0 ||
-	    sc_inplace_undo(datadir, &err) < 0)
+	    sc_inplace_undo(datadir, NULL, &err) < 0)
 		fail_msg("%s: undo: %s", what, err.msg);
 	got = inplace_fixture_tree(datadir, false);
 	tree_remove(&got, SC_CLONE_DIR "/" SC_STAGE_MARK);
@@ -198,7 +198,7 @@ static int run_undo(void)
 {
 	struct sc_err err = SC_ERR_INIT;
 
-	return sc_inplace_undo(fx.dir.fd, &err);
+	return sc_inplace_undo(fx.dir.fd, NULL, &err);
 }
 
 static void killed_after_each_step(void **state)

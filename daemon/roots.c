@@ -1,0 +1,19 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/* Directories of tablespaces from a message; see roots.h. */
+#include "daemon/roots.h"
+
+#include <string.h>
+
+int sc_roots_from(struct sc_roots *ret, const struct sc_ctl_roots *m,
+		  const char *data_file_path, int datadir, const int *others,
+		  struct sc_err *err)
+{
+	*ret = (struct sc_roots){ .n = m->n, .undo = m->undo };
+	ret->fd[0] = datadir;
+	for (unsigned i = 1; i < m->n; i++) {
+		ret->fd[i] = others[i - 1];
+		memcpy(ret->path[i], m->path[i], sizeof(m->path[i]));
+	}
+	return sc_roots_set_system(ret, data_file_path, m->system, m->n_system,
+				   err);
+}
