@@ -39,7 +39,7 @@ static bool has(int dir, const char *name)
 const char *verify_name(const struct verify *v, const char *path, char *buf)
 {
 	sc_inplace_name(path, buf, VERIFY_NAME_CAP);
-	if (!v->waiting || !has(v->params->dir, buf))
+	if (!v->waiting || !has(verify_at(v, path), buf))
 		snprintf(buf, VERIFY_NAME_CAP, "%s", path);
 	return buf;
 }
@@ -105,8 +105,8 @@ static int check_not_running(struct verify *v, struct sc_err *err)
 
 	if (!v->m.list.n)
 		return refuse(err, "the manifest has no files");
-	fd = sc_open_beneath(v->params->dir, v->m.list.files[0].path,
-			     O_RDONLY | O_NONBLOCK, 0);
+	fd = sc_open_beneath(verify_at(v, v->m.list.files[0].path),
+			     v->m.list.files[0].path, O_RDONLY | O_NONBLOCK, 0);
 	if (fd < 0 || fcntl(fd, F_GETLK, &lock) < 0 || lock.l_type == F_UNLCK)
 		return 0;
 	return sc_err_set(
@@ -125,7 +125,7 @@ static int open_clone(struct verify *v, struct sc_err *err)
 		return sc_err_sys(err, SC_ER_INTERNAL_ERROR, errno,
 				  "cannot open " SC_CLONE_DIR);
 	if ((clone >= 0 && find_state(v, clone, err) < 0) ||
-	    read_manifest(v, err) < 0)
+	    read_manifest(v, err) < 0 || verify_set_roots(v, err) < 0)
 		return -1;
 	return check_not_running(v, err);
 }
@@ -237,7 +237,8 @@ static int verify(struct verify *v, struct sc_verify_report *report,
 int sc_verify(const struct sc_verify_params *params,
 	      struct sc_verify_report *ret, struct sc_err *err)
 {
-	struct verify v = { .params = params };
+	struct verify v = { .params = params,
+			    .roots = { .fd = { params->dir }, .n = 1 } };
 	int rc;
 
 	*ret = (struct sc_verify_report){ 0 };

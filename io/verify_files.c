@@ -63,7 +63,7 @@ static int64_t size_of(struct verify *v, const char *path)
 {
 	char name[VERIFY_NAME_CAP];
 	CLEANUP_CLOSE int fd =
-		sc_open_beneath(v->params->dir, verify_name(v, path, name),
+		sc_open_beneath(verify_at(v, path), verify_name(v, path, name),
 				O_RDONLY | O_NONBLOCK, 0);
 	struct stat st;
 
@@ -98,6 +98,34 @@ static bool is_system(const struct sc_filelist *list, size_t i)
 			return false;
 	}
 	return true;
+}
+
+static unsigned add_root(struct verify *v, int dir)
+{
+	if (dir < 0)
+		return 0;
+	v->roots.fd[v->roots.n] = dir;
+	return v->roots.n++;
+}
+
+int verify_set_roots(struct verify *v, struct sc_err *err)
+{
+	const struct sc_filelist *list = &v->m.list;
+	unsigned home = add_root(v, v->params->home_dir);
+
+	v->roots.undo = add_root(v, v->params->undo_dir);
+	for (size_t i = 0; home && i < list->n && is_system(list, i); i++) {
+		struct sc_system_file *file = &v->roots.system[i];
+		const char *path = list->files[i].path;
+
+		if (i == SC_MAX_SYSTEM_FILES ||
+		    strlen(path) >= sizeof(file->name))
+			return failed(E2BIG, "the system tablespace", err);
+		snprintf(file->name, sizeof(file->name), "%s", path);
+		file->root = (uint8_t)home;
+		v->roots.n_system++;
+	}
+	return 0;
 }
 
 static void number_system(struct verify *v)
@@ -233,7 +261,7 @@ static int walk_sub(struct walk *w, int at, const char *name, const char *path,
 			     strerrordesc_np(errno));
 	else if (depth >= MAX_DEPTH)
 		verify_found(w->v, "%s: directories are nested too deep", path);
-	else
+	else if (!sc_roots_has(&w->v->roots, sub))
 		return walk_dir(w, sub, path, depth + 1);
 	return 0;
 }
@@ -280,8 +308,38 @@ static int walk_dir(struct walk *w, int at, const char *prefix, int depth)
 	return errno ? failed(errno, what, w->err) : 0;
 }
 
+/* Another directory: only files that belong there. */
+static int walk_root(struct walk *w, unsigned root)
+{
+	const struct sc_roots *roots = &w->v->roots;
+	CLEANUP_CLOSEDIR DIR *dir = sc_dir_open(roots->fd[root]);
+	enum sc_file_kind kind;
+	struct dirent *de;
+	int rc = 0;
+
+	if (!dir)
+		return failed(errno, "another directory", w->err);
+	while (rc == 0 && (errno = 0, de = readdir(dir))) {
+		if (sc_roots_find(roots, de->d_name) == root &&
+		    sc_file_wanted(de->d_name, 0, &kind))
+			rc = visit_file(w, de->d_name, kind);
+	}
+	return rc == 0 && errno ? failed(errno, "another directory", w->err)
+				: rc;
+}
+
+static int walk_all(struct walk *w)
+{
+	int rc = walk_dir(w, w->v->params->dir, "", 0);
+
+	for (unsigned i = 1; rc == 0 && i < w->v->roots.n; i++)
+		rc = walk_root(w, i);
+	return rc;
+}
+
 /* In place, the old data is still there beside the clone: those of its files
- * that the clone has not are in a list, one "./NAME" per line. */
+ * that the clone has not are in a list, one "./NAME" per line, or "/DIR/NAME"
+ * in another directory. */
 static int read_old(struct verify *v, struct sc_err *err)
 {
 	static const char name[] = SC_CLONE_DIR "/" SC_OLD_FILES;
@@ -308,6 +366,8 @@ static int read_old(struct verify *v, struct sc_err *err)
 		*end = '\0';
 		if (!strncmp(line, "./", 2))
 			v->old[v->n_old++] = line + 2;
+		else if (*line == '/')
+			v->old[v->n_old++] = (char *)sc_base_name(line);
 	}
 	qsort(v->old, v->n_old, sizeof(*v->old), by_text);
 	return 0;
@@ -333,5 +393,5 @@ int verify_list(struct verify *v, struct sc_err *err)
 	w.plain = (struct sc_file){ .kind = SC_FILE_PAGES,
 				    .spec = { .physical_size = page_size,
 					      .logical_size = page_size } };
-	return walk_dir(&w, v->params->dir, "", 0);
+	return walk_all(&w);
 }

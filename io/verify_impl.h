@@ -20,6 +20,7 @@ struct verify_file {
 struct verify {
 	const struct sc_verify_params *params;
 	struct sc_manifest m;
+	struct sc_roots roots;
 	bool before_start;
 	bool waiting; /* in place: X.#clone counts where it is there */
 	char **old;   /* waiting: old data's files, sorted; owned */
@@ -45,8 +46,18 @@ struct verify {
 void verify_found(struct verify *v, const char *fmt, ...)
 	__attribute__((format(printf, 2, 3)));
 
+/* The directory that a path of the clone is relative to. */
+static inline int verify_at(const struct verify *v, const char *path)
+{
+	return v->roots.fd[sc_roots_find(&v->roots, path)];
+}
+
 /* The name under which a path of the clone lies now; buf: VERIFY_NAME_CAP. */
 const char *verify_name(const struct verify *v, const char *path, char *buf);
+
+/* verify_files.c: where files lie that have directories of their own; the
+ * manifest is read. 0 or -1. */
+int verify_set_roots(struct verify *v, struct sc_err *err);
 
 /* verify_files.c: compare what is there with the manifest, and make the work
  * list. 0 or -1. */

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * `snapclone verify [--threads=N] DIR`: is the clone in DIR what was cloned?
+ * `snapclone verify [OPTION ...] DIR`: is the clone in DIR what was cloned?
  * Differences are lines on stdout, the last line sums up.
  */
 #include "daemon/cli/cli.h"
@@ -94,29 +94,46 @@ static void print_report(const struct view *view,
 	       r->found == 1 ? "" : "s");
 }
 
-static int verify(const char *path, unsigned threads)
+struct options {
+	const char *dir, *undo, *data_home;
+	unsigned threads;
+};
+
+/* -1: not asked for, or it cannot be opened, which is said. */
+static int open_dir(const char *path)
+{
+	int fd = path ? open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC) : -1;
+
+	if (path && fd < 0)
+		fprintf(stderr, "snapclone verify: %s: %s\n", path,
+			strerror(errno));
+	return fd;
+}
+
+static int verify(const struct options *o)
 {
 	struct view view = { .began_ms = sc_now_ms(),
 			     .terminal = isatty(STDERR_FILENO) };
-	struct sc_verify_params params = { .threads = threads,
+	CLEANUP_CLOSE int dir = open_dir(o->dir);
+	CLEANUP_CLOSE int undo = open_dir(o->undo);
+	CLEANUP_CLOSE int home = open_dir(o->data_home);
+	struct sc_verify_params params = { .dir = dir,
+					   .undo_dir = undo,
+					   .home_dir = home,
+					   .threads = o->threads,
 					   .found = show_found,
 					   .tick = show_progress,
 					   .arg = &view };
-	CLEANUP_CLOSE int dir = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	struct sc_verify_report report;
 	struct sc_err err = SC_ERR_INIT;
 	int rc;
 
-	if (dir < 0) {
-		fprintf(stderr, "snapclone verify: %s: %s\n", path,
-			strerror(errno));
+	if (dir < 0 || (o->undo && undo < 0) || (o->data_home && home < 0))
 		return STATUS_NOT_VERIFIED;
-	}
-	params.dir = dir;
 	rc = sc_verify(&params, &report, &err);
 	clear_progress(&view);
 	if (rc < 0) {
-		fprintf(stderr, "snapclone verify: %s: %s\n", path, err.msg);
+		fprintf(stderr, "snapclone verify: %s: %s\n", o->dir, err.msg);
 		return STATUS_NOT_VERIFIED;
 	}
 	print_report(&view, &report);
@@ -125,13 +142,17 @@ static int verify(const char *path, unsigned threads)
 
 static int usage(FILE *to)
 {
-	fprintf(to, "usage: snapclone verify [--threads=N] DIR\n\n"
-		    "  DIR            data directory of a clone on which no "
-		    "server runs\n"
-		    "  --threads=N    threads that read, 1 to 128 (default: "
-		    "one per CPU, at most 16)\n\n"
-		    "Exit status: 0 nothing differs, 1 something does, 2 it "
-		    "could not be verified.\n");
+	fprintf(to,
+		"usage: snapclone verify [OPTION ...] DIR\n\n"
+		"  DIR                    data directory of a clone on "
+		"which no server runs\n"
+		"  --undo-dir=DIR         innodb_undo_directory, when it is "
+		"another one\n"
+		"  --data-home-dir=DIR    innodb_data_home_dir, likewise\n"
+		"  --threads=N            threads that read, 1 to 128 "
+		"(default: one per CPU, at most 16)\n\n"
+		"Exit status: 0 nothing differs, 1 something does, 2 it "
+		"could not be verified.\n");
 	return to == stdout ? EXIT_SUCCESS : STATUS_NOT_VERIFIED;
 }
 
@@ -150,20 +171,24 @@ static int parse_threads(const char *text, unsigned *ret)
 int sc_cmd_verify(int argc, char **argv)
 {
 	long cpus = sysconf(_SC_NPROCESSORS_ONLN);
-	unsigned threads = (unsigned)SC_MIN(SC_MAX(cpus, 1), THREADS_MAX);
-	const char *path = NULL;
+	struct options o = { .threads = (unsigned)SC_MIN(SC_MAX(cpus, 1),
+							 THREADS_MAX) };
 
 	for (int i = 1; i < argc; i++) {
 		if (!strcmp(argv[i], "--help"))
 			return usage(stdout);
 		if (!strncmp(argv[i], "--threads=", 10)) {
-			if (parse_threads(argv[i] + 10, &threads) < 0)
+			if (parse_threads(argv[i] + 10, &o.threads) < 0)
 				return usage(stderr);
-		} else if (argv[i][0] == '-' || path) {
+		} else if (!strncmp(argv[i], "--undo-dir=", 11)) {
+			o.undo = argv[i] + 11;
+		} else if (!strncmp(argv[i], "--data-home-dir=", 16)) {
+			o.data_home = argv[i] + 16;
+		} else if (argv[i][0] == '-' || o.dir) {
 			return usage(stderr);
 		} else {
-			path = argv[i];
+			o.dir = argv[i];
 		}
 	}
-	return path ? verify(path, threads) : usage(stderr);
+	return o.dir ? verify(&o) : usage(stderr);
 }

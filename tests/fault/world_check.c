@@ -45,9 +45,12 @@ static void keep_first(void *arg, const char *text)
 static int check_clone(const struct world *w, int dir, struct sc_err *err)
 {
 	char first[300] = "";
-	struct sc_verify_params params = {
-		.dir = dir, .threads = 2, .found = keep_first, .arg = first
-	};
+	struct sc_verify_params params = { .dir = dir,
+					   .undo_dir = -1,
+					   .home_dir = -1,
+					   .threads = 2,
+					   .found = keep_first,
+					   .arg = first };
 	struct sc_verify_report report = { 0 };
 
 	if (w->altered && (has(dir, "s/t1.ibd") || !has(dir, "s/t9.ibd") ||

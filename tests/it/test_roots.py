@@ -15,6 +15,7 @@ from proof.load import load
 from proof.prove import prepare_donor
 from sandbox import Sandbox
 from template import give
+from test_check import snapclone
 from test_inplace_kill import COMMITTED, HOOKS, World, need_hooks
 
 SETTINGS = ('innodb_undo_directory', 'innodb_data_home_dir')
@@ -114,6 +115,31 @@ def test_in_place(world):
     before = world.old()
     replace(world.recipient, in_place(world.donor))
     assert world.outcome(before, True) == 'new'
+    verify(world)
+
+
+def verify(world):
+    """It wants to know the directories, and sees damage there."""
+    recipient = world.recipient
+    undo, home = (recipient.conf['options'][name] for name in SETTINGS)
+    recipient.stop()
+    try:
+        code, said, _ = snapclone('verify', recipient.datadir)
+        assert code == 1 and 'ibdata1 is missing' in said
+        where = [f'--undo-dir={undo}', f'--data-home-dir={home}', recipient.datadir]
+        assert snapclone('verify', *where)[0] == 0
+        with open(undo + '/undo_002', 'r+b') as f:
+            f.seek(3 * 16384 + 100)
+            byte = f.read(1)
+            f.seek(-1, os.SEEK_CUR)
+            f.write(bytes([byte[0] ^ 1]))
+        code, said, _ = snapclone('verify', *where)
+        with open(undo + '/undo_002', 'r+b') as f:
+            f.seek(3 * 16384 + 100)
+            f.write(byte)
+        assert code == 1 and 'undo_002' in said
+    finally:
+        world.start()
 
 
 @pytest.mark.parametrize('side, step', [('daemon', 'inplace:rename new files'), ('daemon', 'recipient:seal'),

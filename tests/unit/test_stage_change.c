@@ -230,6 +230,8 @@ static void found(void *arg, const char *text)
 static void expect_sound(void)
 {
 	const struct sc_verify_params params = { .dir = target,
+						 .undo_dir = -1,
+						 .home_dir = -1,
 						 .threads = 1,
 						 .found = found };
 	struct sc_verify_report report = { 0 };

@@ -175,6 +175,8 @@ static void take_line(void *arg, const char *text)
 static int verify(void)
 {
 	const struct sc_verify_params params = { .dir = target,
+						 .undo_dir = -1,
+						 .home_dir = -1,
 						 .threads = 3,
 						 .found = take_line };
 
