@@ -99,9 +99,10 @@ static void start_recipient(struct player *pl, uint16_t port)
 /* The server is at rest: its redo is on disk up to the end. */
 static void send_locked(struct player *pl)
 {
+	const struct sc_ctl_locked m = { .lsn = pl->p->end_lsn };
 	struct sc_enc enc = { 0 };
 
-	sc_enc_u64(&enc, pl->p->end_lsn);
+	sc_ctl_put_locked(&enc, &m);
 	player_say(pl, SC_CTL_LOCKED, &enc, NULL, 0);
 }
 
