@@ -108,6 +108,12 @@ int sc_donor_redo_mark(struct sc_donor *d, struct sc_sql *sql,
 /* ... was on all the time since. The backup lock is held. 0 or -1. */
 int sc_donor_redo_stayed_on(struct sc_donor *d, struct sc_sql *sql,
 			    struct sc_err *err);
+/*
+ * No tablespace came meanwhile where the daemon does not look. Only directories
+ * of innodb_directories may have them: InnoDB lets nobody name others, and in
+ * the rest the daemon sees them. The backup lock is held. 0 or -1.
+ */
+int sc_donor_no_new_places(struct sc_sql *sql, struct sc_err *err);
 int sc_donor_send_start(struct sc_donor *d, struct sc_err *err);
 
 /*

@@ -114,36 +114,22 @@ static void join_names(const struct sc_rows *rows, char *buf, size_t cap)
 			 rows->count - NAMES_SHOWN);
 }
 
-/* A query that lists what is in the way, and what to say about it. */
-struct refusal {
-	const char *query;
-	int code;
-	const char *what; /* "%s": the names */
-};
-
-/* None of these may wait for metadata locks: information_schema.files would,
- * behind an ALTER TABLE. */
-static const struct refusal refusals[] = {
-	{ "SELECT path " SC_OUTSIDE_FROM, SC_ER_CLONE_SYS_CONFIG,
-	  "files outside the data directory cannot be cloned by this release of snapclone: %s" },
-};
-
-static int check_refusal(struct sc_sql *sql, const struct refusal *refusal,
-			 struct sc_err *err)
+/* Waits for no metadata lock: information_schema.files would, behind an ALTER
+ * TABLE. */
+static int check_outside(struct sc_sql *sql, struct sc_err *err)
 {
 	CLEANUP_ROWS struct sc_rows rows = { 0 };
-	char names[352], text[512];
+	char names[352];
 
-	if (sc_sql_query(sql, &rows, refusal->query, err) < 0)
+	if (sc_sql_query(sql, &rows, "SELECT path " SC_OUTSIDE_FROM, err) < 0)
 		return -1;
 	if (rows.count == 0)
 		return 0;
 	join_names(&rows, names, sizeof(names));
-#pragma GCC diagnostic push
-#pragma GCC diagnostic ignored "-Wformat-nonliteral"
-	snprintf(text, sizeof(text), refusal->what, names);
-#pragma GCC diagnostic pop
-	return sc_err_set(err, refusal->code, "%s", text);
+	return sc_err_set(
+		err, SC_ER_CLONE_SYS_CONFIG,
+		"files outside the data directory cannot be cloned by this release of snapclone: %s",
+		names);
 }
 
 /* All undo tablespaces get the same directory in the clone, as with the stock
@@ -160,6 +146,19 @@ static int check_undo(struct sc_sql *sql, struct sc_err *err)
 		err, SC_ER_CLONE_SYS_CONFIG,
 		"undo tablespaces outside innodb_undo_directory cannot be cloned by this release of snapclone: %s",
 		path);
+}
+
+int sc_donor_no_new_places(struct sc_sql *sql, struct sc_err *err)
+{
+	unsigned long long more;
+
+	if (sc_sql_u64(sql,
+		       "SELECT COALESCE(@@GLOBAL.innodb_directories, '') <> ''",
+		       &more, err) < 0)
+		return -1;
+	if (!more)
+		return 0;
+	return check_outside(sql, err) < 0 ? -1 : check_undo(sql, err);
 }
 
 static void copy_text(char *dst, size_t cap, const char *src)
@@ -248,11 +247,8 @@ int sc_donor_precheck(struct sc_donor *d, struct sc_sql *sql,
 {
 	if (check_redo_on(sql, err) < 0)
 		return -1;
-	for (size_t i = 0; i < SC_ARRAY_SIZE(refusals); i++) {
-		if (check_refusal(sql, &refusals[i], err) < 0)
-			return -1;
-	}
-	if (check_undo(sql, err) < 0 || check_tls(d, sql, err) < 0)
+	if (check_outside(sql, err) < 0 || check_undo(sql, err) < 0 ||
+	    check_tls(d, sql, err) < 0)
 		return -1;
 	return read_server(d, sql, err);
 }

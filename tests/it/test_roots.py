@@ -9,7 +9,8 @@ import time
 import pytest
 
 from disks import disk, logged
-from helpers import INSTALL, OURS, add_user, clone_under_load, instance, local, unharmed
+from helpers import (INSTALL, OURS, Background, add_user, clone_under_load, copying, fast, instance, local, nothing_left,
+                     slow, unharmed)
 from inplace import ENDED, in_place, is_clone, replace
 from proof.load import load
 from proof.prove import prepare_donor
@@ -46,6 +47,7 @@ class Spread(World):
         os.makedirs(undo, exist_ok=True)
         os.makedirs(home, exist_ok=True)
         server = self.box.server(name, plugin=OURS, innodb_undo_directory=undo, innodb_data_home_dir=home,
+                                 innodb_directories=self.box.path('elsewhere'),
                                  loose_clone_daemon_path=self.wrapper(name), **options)
         for file, where in (('undo_001', undo), ('undo_002', undo), ('ibdata1', home)):
             shutil.move(f'{server.datadir}/{file}', where)
@@ -108,6 +110,26 @@ def test_data_directory(world, how):
     assert logged(donor, 'provider dm is not used: tablespaces lie outside the data directory, in ')
     assert {'undo_001', 'undo_002', 'more.ibu', 'ibdata1'} <= set(os.listdir(target))
     unharmed(donor, pid)
+
+
+@pytest.mark.parametrize('what', ["CREATE TABLE proof.far (i INT PRIMARY KEY) DATA DIRECTORY = '{}'",
+                                  "CREATE UNDO TABLESPACE far ADD DATAFILE '{}/far.ibu'"])
+def test_elsewhere_in_mid_copy(world, what):
+    """What this release does not clone comes while it clones, where it does not look: it fails, and says why."""
+    box, donor, target = world.box, world.donor, world.box.path('clones') + '/far'
+    donor.sql('SET sql_log_bin = 0', 'CREATE SCHEMA IF NOT EXISTS proof')
+    slow(donor, 32)
+    with Background(donor, local(target)) as clone:
+        copying(donor)
+        donor.sql('SET sql_log_bin = 0', what.format(box.path('elsewhere')))
+        fast(donor)
+        code, message = clone.result()
+    assert code == 3869 and 'far.ib' in message
+    nothing_left(box, target)
+    if 'UNDO' in what:
+        drop_undo(donor, 'far')
+    else:
+        donor.sql('SET sql_log_bin = 0', 'DROP TABLE proof.far')
 
 
 def test_in_place(world):
