@@ -96,6 +96,38 @@ static const struct sc_dm_cow_kind *kind_of(const char *area,
 	return NULL;
 }
 
+static int is_image(dev_t dev, void *ctx)
+{
+	char uuid[SC_DM_UUID_SIZE];
+
+	return sc_sys_get(*(const int *)ctx, dev, "dm/uuid", uuid,
+			  sizeof(uuid)) > 0 &&
+	       !strncmp(uuid, SC_DM_UUID_PREFIX, strlen(SC_DM_UUID_PREFIX));
+}
+
+/* A device with an image copies into an area of its own, which may lie on this
+ * origin: then each would wait for the other. */
+static int check_images(const struct sc_dm_cow_kind *kind,
+			const struct sc_dm_cow_need *need, struct sc_err *err)
+{
+	int sys = need->sys, rc;
+	struct stat st;
+
+	if (kind == &sc_dm_cow_zram)
+		return 0;
+	if (stat(need->area, &st) < 0 ||
+	    (S_ISDIR(st.st_mode) && !major(st.st_dev)))
+		return 0; /* the kind says what that is */
+	rc = sc_sys_walk(sys, S_ISBLK(st.st_mode) ? st.st_rdev : st.st_dev,
+			 is_image, &sys, err);
+	if (rc <= 0)
+		return rc;
+	return sc_err_set(
+		err, SC_ER_CLONE_SYS_CONFIG,
+		"dm_cow %s lies on a device of which there is an image",
+		need->area);
+}
+
 /* What the donor writes to the origin now, bytes per second. */
 static uint64_t measure_rate(const struct sc_dm_cow_need *need)
 {
@@ -144,7 +176,7 @@ static int first_area(struct sc_dm_cow_need *need,
 		last = (struct sc_err)SC_ERR_INIT;
 		need->area = need->settings->cow[i];
 		kind = kind_of(need->area, &last);
-		if (!kind)
+		if (!kind || check_images(kind, need, &last) < 0)
 			continue;
 		need->want = how_much(need, kind->takes_all);
 		if (use(kind, need, ret, &last) == 0)

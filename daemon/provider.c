@@ -68,7 +68,7 @@ static int open_wanted(const struct sc_image_request *request,
 	char why[SC_WHY_SIZE] = "";
 
 	forced.only = true;
-	if (!p || !sc_provider_can(p, request, why))
+	if (!p || !sc_provider_can(p, &forced, why))
 		return sc_err_set(
 			err, SC_ER_CLONE_SYS_CONFIG,
 			"clone_provider=%s cannot be used: %s; HINT: clone_provider=AUTO takes the one that fits",

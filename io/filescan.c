@@ -13,10 +13,6 @@
 #include <time.h>
 #include <unistd.h>
 
-/* Tablespaces lie in schema directories or below; deeper is somebody's mistake.
- */
-#define MAX_DEPTH 16
-
 static bool ends_with(const char *name, const char *suffix)
 {
 	size_t n = strlen(name), s = strlen(suffix);
@@ -43,6 +39,12 @@ bool sc_file_wanted(const char *name, int depth, enum sc_file_kind *kind)
 		return true;
 	}
 	return is_undo_name(name, kind);
+}
+
+bool sc_dir_wanted(const char *name, int depth)
+{
+	return name[0] != '.' &&
+	       (depth > 0 || (name[0] != '#' && strcmp(name, "lost+found")));
 }
 
 /* A file of the system tablespace, which are listed first. */
@@ -80,6 +82,18 @@ static bool is_nothing(const struct scan *sc, int sys_errno)
 	return sys_errno == ENOENT || (sc->root && sys_errno == EACCES);
 }
 
+/* A descriptor or -errno. */
+static int open_subdir(struct scan *sc, int at, const char *name,
+		       const char *path)
+{
+	int fd;
+
+	if (sc->image->open_dir)
+		return sc->image->open_dir(sc->image, path);
+	fd = openat(at, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	return fd < 0 ? -errno : fd;
+}
+
 /* Symbolic links are refused where they would hide tablespaces. */
 static int scan_subdir(struct scan *sc, int at, const char *name,
 		       const char *path, int depth)
@@ -91,19 +105,19 @@ static int scan_subdir(struct scan *sc, int at, const char *name,
 		return errno == ENOENT ? 0 : scan_failed(sc, errno, path);
 	if (!S_ISDIR(st.st_mode))
 		return 0;
-	if (depth >= MAX_DEPTH)
+	if (depth >= SC_MAX_DEPTH)
 		return sc_err_set(sc->err, SC_ER_INTERNAL_ERROR,
 				  "directories nested too deep at %s", path);
-	sub = openat(at, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-	if (sub < 0 && (errno == ELOOP || errno == ENOTDIR))
+	sub = open_subdir(sc, at, name, path);
+	if (sub == -ELOOP || sub == -ENOTDIR)
 		return sc_err_set(
 			sc->err, SC_ER_INTERNAL_ERROR,
 			"%s is a symbolic link to a directory, which cannot be cloned; HINT: move the directory into the data directory",
 			path);
-	if (sub < 0 && is_nothing(sc, errno))
+	if (sub < 0 && is_nothing(sc, -sub))
 		return 0;
 	if (sub < 0)
-		return scan_failed(sc, errno, path);
+		return scan_failed(sc, -sub, path);
 	return is_root(sc, sub) ? 0 : scan_dir(sc, sub, path, depth + 1);
 }
 
@@ -158,8 +172,7 @@ static int scan_entry(struct scan *sc, int at, const char *name,
 	mode_t type;
 	int n, rc;
 
-	if (name[0] == '.' || (depth == 0 && name[0] == '#') ||
-	    (depth == 0 && !strcmp(name, "lost+found")))
+	if (!sc_dir_wanted(name, depth))
 		return 0;
 	n = snprintf(path, sizeof(path), "%s%s%s", prefix, *prefix ? "/" : "",
 		     name);

@@ -17,6 +17,10 @@ struct sc_image {
 	 * direct: with O_DIRECT where the file system can, else without.
 	 * Returns a descriptor the caller closes, or -errno. */
 	int (*open_file)(struct sc_image *image, const char *path, bool direct);
+	/* Open a directory by its path relative to the data directory. Returns
+	 * a descriptor the caller closes, or -errno (-ELOOP or -ENOTDIR: it is
+	 * a symbolic link). NULL: they are all beneath root. */
+	int (*open_dir)(struct sc_image *image, const char *path);
 	/* Did all that was read so far come from the image? Called after a
 	 * batch of reads, and once more after the last one, before the seal.
 	 * Any thread. 0 or -1; NULL: nothing can come between. */
@@ -35,7 +39,7 @@ struct sc_image {
 	 * one. */
 	const struct sc_roots *roots;
 	int redo;      /* atomic: #innodb_redo of the image, -1: it lies
-			  elsewhere */
+			  elsewhere, then C is older than the image */
 	bool atomic;   /* all files show one moment */
 	bool live;     /* no image: the running files themselves */
 	bool buffered; /* never with O_DIRECT: the server keeps its
