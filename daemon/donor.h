@@ -79,6 +79,9 @@ struct donor {
 int donor_open_image(struct donor *d, struct sc_err *err);
 /* S: read the redo of an atomic image to its end; nothing of others. */
 int donor_find_image_end(struct donor *d, struct sc_err *err);
+/* Something failed: when the image is lost, that is why (reads fail then, and
+ * pages are damaged), and what err becomes. Any stream's thread. */
+void donor_blame_image(struct donor *d, struct sc_err *err);
 /* All streams have ended: the last check, and give the image back. What is
  * copied from here on comes from the running files. */
 int donor_drop_image(struct donor *d, struct sc_err *err);

@@ -142,6 +142,15 @@ static void free_doublewrite(struct donor *d)
 	d->dblwr = NULL;
 }
 
+void donor_blame_image(struct donor *d, struct sc_err *err)
+{
+	struct sc_err lost = SC_ERR_INIT;
+
+	if (!d->job.stopping && d->image && !d->given_back && d->image->check &&
+	    d->image->check(d->image, &lost) < 0)
+		*err = lost;
+}
+
 /* Once. What stays does not fail a clone, which has what it needs, and is not
  * why one failed. */
 static void give_back(struct donor *d)

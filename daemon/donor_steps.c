@@ -72,6 +72,8 @@ int donor_run_stream(struct sc_job *job, unsigned stream, struct sc_err *err)
 	if (!d->start.local)
 		d->n_streams++;
 	rc = donor_copy_stream(d, stream, err);
+	if (rc < 0)
+		donor_blame_image(d, err);
 	leave_copy(d);
 	return rc;
 }
@@ -354,8 +356,12 @@ int donor_run_steps(struct donor *d, struct sc_err *err)
 {
 	for (size_t i = 0; i < SC_ARRAY_SIZE(steps); i++) {
 		sc_debug("donor step: %s", steps[i].name);
-		if (donor_stopped(d, err) < 0 || steps[i].run(d, err) < 0)
+		if (donor_stopped(d, err) < 0)
 			return -1;
+		if (steps[i].run(d, err) < 0) {
+			donor_blame_image(d, err);
+			return -1;
+		}
 		sc_step_done("donor", steps[i].name);
 	}
 	return 0;
