@@ -201,6 +201,7 @@ static int check(const struct options *o)
 		return STATUS_NOT_CHECKED;
 	}
 	sc_log_setup(SC_LOG_WARNING, NULL, NULL);
+	setlinebuf(stdout); /* a probe waits where the file system is frozen */
 	print_user();
 	rc = print_providers(o, &request);
 	if (rc != STATUS_NOT_CHECKED)

@@ -1,0 +1,185 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""`snapclone check` and `snapclone cleanup` on devices, as an operator runs them; no server is needed."""
+import os
+import subprocess
+import tempfile
+
+import pytest
+
+from devices import LAYOUTS, MKFS, crypt, linear, run, sectors
+from image import Image, make_killed
+from template import BUILD
+
+DISKS = ('300M', '300M', '300M', '64M')
+FIRST, SECOND, THIRD, AREA = (f'/dev/disk{n}' for n in range(4))
+MEMORY = '1G'
+YES, NO = 0, 1
+
+
+def snapclone(*args, user=()):
+    """(exit status, standard output, standard error) of the command line."""
+    done = subprocess.run([*user, os.path.join(BUILD, 'snapclone'), *args], stdin=subprocess.DEVNULL,
+                          stdout=subprocess.PIPE, stderr=subprocess.PIPE, encoding='utf-8', timeout=60, check=False)
+    return done.returncode, done.stdout, done.stderr
+
+
+def datadir(directory):
+    """What `check` needs of a data directory there; its path."""
+    os.makedirs(f'{directory}/data/#innodb_redo', exist_ok=True)
+    os.chmod(f'{directory}/data', 0o755)
+    return f'{directory}/data'
+
+
+def check(directory, *areas, user=(), more=(), forced=False):
+    """(exit status, what it says of dm) with these copy-on-write areas configured.
+
+    forced: only when clone_provider asks for it, dm is refused.
+    """
+    with tempfile.NamedTemporaryFile('w', prefix='conf-', dir='/run') as conf:
+        conf.write(''.join(f'dm_cow = {area}\n' for area in areas) + ''.join(f'{line}\n' for line in more))
+        conf.flush()
+        os.chmod(conf.name, 0o644)
+        status, out, err = snapclone('check', '--provider=DM', f'--config={conf.name}', directory, user=user)
+        other, chosen, _ = snapclone('check', f'--config={conf.name}', directory, user=user)
+    lines = [line for line in out.splitlines() if line.startswith('dm ')]
+    assert len(lines) == 1, out + err
+    # What one asks for fails with a status; what chooses by itself takes another one.
+    assert status == (YES if lines[0].split()[1] == 'yes' else NO), out
+    assert ('clone_provider=DM would fail' in out) == (status == NO)
+    assert other == YES and ('provider: dm' in chosen) == (status == YES or forced), chosen
+    return status, lines[0]
+
+
+def refused(directory, *areas, **how):
+    """The reason against dm."""
+    status, line = check(directory, *areas, **how)
+    assert status == NO, line
+    return line
+
+
+@pytest.fixture
+def origin(stack):
+    """origin(layout, kind): a data directory on the device `origin`."""
+    def make(layout='linear', kind='ext4', options=()):
+        run('dd', 'if=/dev/zero', f'of={AREA}', 'bs=1M', 'count=2', 'conv=fsync', 'status=none')
+        device = stack.dm('origin', LAYOUTS[layout](FIRST, SECOND))
+        run(*MKFS[kind], *options, device)
+        return datadir(stack.mount(device))
+
+    return make
+
+
+@pytest.mark.parametrize('layout', LAYOUTS)
+def test_check_says_yes(origin, layout):
+    """Where it can, it says on what, and how much room there is."""
+    status, line = check(origin(layout), AREA)
+    assert status == YES and 'ext4 on the device origin, with room for 63 MiB of copy-on-write' in line
+
+
+def test_check_names_what_is_against_the_device(stack, origin):
+    """Plain disks, other targets and file systems, a device that somebody works on, an image that is there."""
+    data = origin(kind='xfs')
+    assert 'only root may make images' in refused(data, AREA, user=('setpriv', '--reuid=65534', '--clear-groups'))
+    with Image(data, f'--cow={AREA}'):
+        assert 'there is an image of origin' in refused(data, AREA)
+    run('dmsetup', 'load', 'origin', text=linear(FIRST))
+    assert 'inactive table' in refused(data, AREA)
+    run('dmsetup', 'clear', 'origin')
+    run('dmsetup', 'suspend', 'origin')
+    try:
+        # The others would write: what is known is said before they wait for the device.
+        with subprocess.Popen([os.path.join(BUILD, 'snapclone'), 'check', data], stdout=subprocess.PIPE) as waits:
+            said = [waits.stdout.readline() for _ in range(2)]
+            run('dmsetup', 'resume', 'origin')
+            waits.communicate(timeout=60)
+    finally:
+        run('dmsetup', 'resume', 'origin')
+    assert b'the device origin is suspended by somebody else' in said[1], said
+    plain = datadir(stack.filesystem('ext4', THIRD))
+    assert 'no device-mapper device (no LVM volume): use the reflink or live provider' in refused(plain, AREA)
+    assert 'the data directory is on tmpfs' in refused(datadir(tempfile.mkdtemp(dir='/run')), AREA)
+
+
+def test_check_names_what_is_against_the_layers(stack, origin):
+    """A target that cannot be doubled; a file system that is not known, or on two devices."""
+    origin(options=['-b', '4096'])
+    base = stack.dm('base', linear(THIRD))
+    over = stack.dm('over', f'0 {sectors(base)} snapshot-origin {base}')
+    assert 'has a snapshot already' in refused(datadir(stack.filesystem('ext4', over)), AREA)
+
+
+@pytest.mark.parametrize('kind', ['btrfs', 'log', 'journal'])
+def test_check_names_what_is_against_the_file_system(stack, kind):
+    """Not XFS nor ext4, or on more than the device."""
+    run('dd', 'if=/dev/zero', f'of={SECOND}', 'bs=1M', 'count=2', 'conv=fsync', 'status=none')
+    device, options = stack.dm('origin', linear(FIRST)), []
+    if kind == 'btrfs':
+        run(*MKFS['btrfs'], device)
+        word = 'the data directory is on btrfs, not on one block device'
+    elif kind == 'log':
+        run('mkfs.xfs', '-q', '-f', '-l', f'logdev={SECOND},size=64m', device)
+        options, word = ['-o', f'logdev={SECOND}'], 'its log or real-time part on'
+    else:
+        run('mke2fs', '-q', '-F', '-O', 'journal_dev', '-b', '4096', SECOND)
+        run('mkfs.ext4', '-q', '-F', '-b', '4096', '-J', f'device={SECOND}', device)
+        word = 'journal on another device'
+    assert word in refused(datadir(stack.mount(device, *options)), AREA)
+
+
+def test_check_names_what_is_against_the_area(stack, origin):
+    """None, on the device itself, with data, in use, too small, on a device with an image."""
+    data = origin()
+    assert 'no copy-on-write area is configured (dm_cow in snapcloned.conf)' in refused(data)
+    assert 'wait for itself' in refused(data, data)
+    assert 'has room for a copy-on-write area of' in refused(data, AREA, more=['dm_cow_size = 500'])
+    assert 'neither a block device nor a directory' in refused(data, '/etc/hosts')
+    assert 'No such file' in refused(data, '/nowhere')
+    other = stack.filesystem('ext4', stack.dm('other', linear(THIRD)))
+    assert 'is in use' in refused(data, '/dev/mapper/other')
+    run('dd', 'if=/dev/urandom', f'of={AREA}', 'bs=1M', 'count=1', 'conv=fsync', 'status=none')
+    assert 'holds data and is not touched' in refused(data, AREA)
+    run('dd', 'if=/dev/zero', f'of={AREA}', 'bs=1M', 'count=1', 'conv=fsync', 'status=none')
+    with Image(other, f'--cow={AREA}', '--size=16'):
+        assert 'lies on a device of which there is an image' in refused(data, other)
+        assert 'is in use' in refused(data, AREA)
+    status, line = check(data, '/nowhere', AREA)  # the second one will do
+    assert status == YES, line
+
+
+def test_check_names_what_is_mounted_below(stack, origin):
+    """Devices below the data directory: each is named with what is done about it."""
+    data = origin()
+    for name in ('plain', 'crypt', 'bound'):
+        os.mkdir(f'{data}/{name}')
+    stack.mount(f'{data}/#innodb_redo', '--bind', directory=f'{data}/bound')
+    run(*MKFS['ext4'], SECOND)
+    stack.mount(SECOND, directory=f'{data}/plain')
+    secret = stack.dm('secret', crypt(THIRD))
+    run(*MKFS['ext4'], secret)
+    stack.mount(secret, directory=f'{data}/crypt')
+    line = refused(data, AREA, forced=True)
+    assert 'plain: ' in line and 'no device-mapper device' in line
+    run('umount', f'{data}/plain')
+    try:
+        status, line = check(data, AREA)
+        assert status == YES and '; crypt: ext4 on the device secret, with room for' in line and 'bound' not in line
+    finally:
+        run('mount', SECOND, f'{data}/plain')
+
+
+def test_cleanup(origin):
+    """What died is removed, once; what lives stays."""
+    data = origin()
+    table = run('dmsetup', 'table', 'origin')
+    assert snapclone('cleanup') == (0, '0 images removed\n', '')
+    make_killed(data, 'make', 'mount', f'--cow={AREA}')
+    assert 'there is an image of origin' in refused(data, AREA)
+    status, out, _ = snapclone('cleanup', user=('setpriv', '--reuid=65534', '--clear-groups'))
+    assert (status, out) == (1, '')
+    assert snapclone('cleanup')[:2] == (0, '1 image removed\n')
+    assert run('dmsetup', 'table', 'origin') == table
+    assert snapclone('cleanup') == (0, '0 images removed\n', '')
+    with Image(data, f'--cow={AREA}') as image:
+        assert snapclone('cleanup') == (0, '0 images removed\n', '')
+        assert image.ask('check') == 'whole'
+    assert check(data, AREA)[0] == YES
