@@ -173,21 +173,27 @@ def test_image_that_stays(places, services):
     assert table() == before
 
 
-def test_two_servers_on_one_device(places, services):
-    """Two data directories on one device: while one is cloned from an image, the other one is cloned without."""
+def test_later_jobs_on_one_device(places, services):
+    """While a server is cloned from an image, later clones of it and of another one on that device do without, or say why not."""
     box, other = places()
     service = services(box, COW)
     first = start_donor(box, 'first', megabytes=40, loose_clone_daemon_socket=service.path)
     second = start_donor(box, 'second', megabytes=0, loose_clone_daemon_socket=service.path)
     first.sql("SET GLOBAL clone_provider = 'DM'")
-    before, target = table(), other.path('clones') + '/second'
+    before, clones = table(), other.path('clones')
     clone = begin_slowly(first, other.path('clones') + '/first')
     assert re.search(r'image by dm \(writes waited [1-9][0-9.]* ms for it\), copy-on-write area \d+ of 1023 MiB',
                      status(service))
-    code, message = Background(second, local(target)).__enter__().result()
-    assert code == 0, message
-    assert 'another job has an image' in read(service.log)
-    assert 'snapshot-origin' in table()
+    fast(first)
+    code, message = first.error(local(clones + '/refused'))
+    assert code and 'another job has an image of origin, which is older than this one; try again' in message, message
+    for server in (first, second):
+        server.sql("SET GLOBAL clone_provider = 'AUTO'")
+        assert server.error(local(f'{clones}/{server.name}-auto')) == (0, '')
+        text = read(service.log)
+        assert 'provider dm is not used: another job has an image of origin' in text
+        assert re.findall(r'provider (\w+) \(', text)[-1:] == ['reflink'], text
+    assert 'snapshot-origin' in table() and clone.running
     first.sql(f'KILL QUERY {clone.id}')
     assert clone.result()[0] == 1317
     assert table() == before
