@@ -185,11 +185,12 @@ def test_later_jobs_on_one_device(places, services):
     assert re.search(r'image by dm \(writes waited [1-9][0-9.]* ms for it\), copy-on-write area \d+ of 1023 MiB',
                      status(service))
     fast(first)
-    code, message = first.error(local(clones + '/refused'))
+    second.sql(f"SET GLOBAL clone_valid_donor_list = '127.0.0.1:{first.port}'")
+    code, message = second.error(instance(first, clones + '/refused'))
     assert code and 'another job has an image of origin, which is older than this one; try again' in message, message
-    for server in (first, second):
-        server.sql("SET GLOBAL clone_provider = 'AUTO'")
-        assert server.error(local(f'{clones}/{server.name}-auto')) == (0, '')
+    first.sql("SET GLOBAL clone_provider = 'AUTO'")
+    for name, statement in (('same', instance(first, clones + '/same')), ('other', local(clones + '/other'))):
+        assert second.error(statement) == (0, ''), name
         text = read(service.log)
         assert 'provider dm is not used: another job has an image of origin' in text
         assert re.findall(r'provider (\w+) \(', text)[-1:] == ['reflink'], text
