@@ -359,9 +359,7 @@ int sc_data_server_await_control(struct sc_data_server *s, int timeout_ms,
 				"the recipient did not connect to the data port within %d s; HINT: is the port open in the firewall",
 				timeout_ms / 1000);
 	}
-	return s->cancelled ? sc_err_set(err, SC_ER_QUERY_INTERRUPTED,
-					 "the clone was cancelled")
-			    : 0;
+	return s->cancelled ? sc_job_cancelled(err) : 0;
 }
 
 int sc_data_server_await_streams(struct sc_data_server *s, struct sc_err *err)
@@ -371,9 +369,7 @@ int sc_data_server_await_streams(struct sc_data_server *s, struct sc_err *err)
 	while (!s->cancelled &&
 	       (!s->streams_ended || s->streams_ended < s->streams_open))
 		pthread_cond_wait(&s->changed, &s->lock);
-	return s->cancelled ? sc_err_set(err, SC_ER_QUERY_INTERRUPTED,
-					 "the clone was cancelled")
-			    : 0;
+	return s->cancelled ? sc_job_cancelled(err) : 0;
 }
 
 void sc_data_server_cancel(struct sc_data_server *s, bool hard)

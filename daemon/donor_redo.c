@@ -153,8 +153,7 @@ static int follow(struct donor *d, struct sc_err *err)
 		return sc_err_set(err, SC_ER_INTERNAL_ERROR, "out of memory");
 	while (rc == 0) {
 		if (d->job.stopping)
-			return sc_err_set(err, SC_ER_QUERY_INTERRUPTED,
-					  "the clone was cancelled");
+			return sc_job_cancelled(err);
 		rc = follow_once(d, buf, &idle_ms, err);
 		if (rc >= 0 && tell_followed(d, &last_ms, rc == 1, err) < 0)
 			rc = -1;

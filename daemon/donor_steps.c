@@ -209,9 +209,7 @@ static int step_begin(struct donor *d, struct sc_err *err)
 
 int donor_stopped(struct donor *d, struct sc_err *err)
 {
-	return d->job.stopping ? sc_err_set(err, SC_ER_QUERY_INTERRUPTED,
-					    "the clone was cancelled")
-			       : 0;
+	return d->job.stopping ? sc_job_cancelled(err) : 0;
 }
 
 static int step_share(struct donor *d, struct sc_err *err)

@@ -91,11 +91,17 @@ bool sc_job_undoes_long(const struct sc_job *job)
 	return since && sc_now_ms() - since > UNDOING_MS;
 }
 
+int sc_job_cancelled(struct sc_err *err)
+{
+	return sc_err_set(err, SC_ER_QUERY_INTERRUPTED,
+			  "the clone was cancelled");
+}
+
 void sc_job_cancel(struct sc_job *job)
 {
 	struct sc_err err = SC_ERR_INIT;
 
-	sc_err_set(&err, SC_ER_QUERY_INTERRUPTED, "the clone was cancelled");
+	sc_job_cancelled(&err);
 	sc_job_fail(job, &err);
 }
 

@@ -73,6 +73,9 @@ void sc_job_init(struct sc_job *job, const struct sc_job_ops *ops,
 		 const char *peer);
 void sc_job_destroy(struct sc_job *job);
 
+/* What a job that was cancelled ends with. Returns -1. */
+int sc_job_cancelled(struct sc_err *err);
+
 /* Keep the error unless there is one, and cancel the job. Any thread.
  * Returns -1. */
 int sc_job_fail(struct sc_job *job, const struct sc_err *err);

@@ -142,9 +142,7 @@ int sc_keys_ask(struct sc_keys *keys, const struct sc_key_ref *refs, size_t n,
 		return -1;
 	while ((int)(keys->answered - nr) < 0 && !keys->stopped)
 		pthread_cond_wait(&keys->changed, &keys->lock);
-	return keys->stopped ? sc_err_set(err, SC_ER_QUERY_INTERRUPTED,
-					  "the clone was cancelled")
-			     : 0;
+	return keys->stopped ? sc_job_cancelled(err) : 0;
 }
 
 static bool find_master(struct sc_keys *keys, const struct sc_key_ref *ref,

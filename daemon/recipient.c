@@ -50,8 +50,7 @@ int recipient_await_streams(struct recipient *r, struct sc_err *err)
 {
 	recipient_join_streams(r);
 	if (r->job.stopping)
-		return sc_err_set(err, SC_ER_QUERY_INTERRUPTED,
-				  "the clone was cancelled");
+		return sc_job_cancelled(err);
 	if (r->lost_since_ms) {
 		*err = r->lost;
 		return -1;
@@ -97,9 +96,7 @@ static int await_order(struct recipient *r, const bool *order,
 	SC_LOCK_SCOPE(&r->lock);
 	while (!*order && !r->job.stopping)
 		pthread_cond_wait(&r->changed, &r->lock);
-	return *order ? 0
-		      : sc_err_set(err, SC_ER_QUERY_INTERRUPTED,
-				   "the clone was cancelled");
+	return *order ? 0 : sc_job_cancelled(err);
 }
 
 /* Complete and checked: the plugin stops what would disturb the commit. */
@@ -167,8 +164,7 @@ static int run_steps(struct recipient *r, struct sc_err *err)
 	for (size_t i = 0; i < SC_ARRAY_SIZE(steps); i++) {
 		sc_debug("recipient step: %s", steps[i].name);
 		if (r->job.stopping)
-			return sc_err_set(err, SC_ER_QUERY_INTERRUPTED,
-					  "the clone was cancelled");
+			return sc_job_cancelled(err);
 		if (steps[i].run(r, err) < 0)
 			return -1;
 		sc_step_done("recipient", steps[i].name);
