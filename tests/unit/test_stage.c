@@ -4,7 +4,6 @@
 #include "io/base/num.h"
 #include "io/redo/check.h"
 #include "io/stage.h"
-#include "tests/unit/dir_fixture.h"
 #include "tests/unit/redo_fixture.h"
 #include "tests/unit/stage_fixture.h"
 
@@ -20,7 +19,7 @@
 
 #include <cmocka.h>
 
-enum { STREAMS = 4, C = 8192 + 700, E = 8192 + 40000, NOBODY = 65534 };
+enum { STREAMS = 4, C = FX_STAGE_C, E = FX_STAGE_E, NOBODY = 65534 };
 
 static struct dir_fixture dir; /* the parent */
 static int target;
@@ -79,15 +78,11 @@ static int open_stage(void)
 static int setup(void **state)
 {
 	(void)state;
-	umask(022);
 	fds_before = fx_count_fds();
 	err = (struct sc_err)SC_ERR_INIT;
 	stage = NULL;
-	dir_fixture_open(&dir);
+	target = fx_stage_target(&dir);
 	dir_fixture_put(dir.fd, "neighbour/file", "x", 1);
-	if (mkdirat(dir.fd, "clone", 0750) < 0)
-		return -1;
-	target = openat(dir.fd, "clone", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	add_files();
 	return target < 0 ? -1 : 0;
 }
@@ -104,27 +99,11 @@ static int teardown(void **state)
 	return fx_count_fds() == fds_before ? 0 : -1;
 }
 
-static void again(void)
-{
-	assert_int_equal(teardown(NULL), 0);
-	assert_int_equal(setup(NULL), 0);
-}
-
-static struct sc_chunk make_chunk(uint32_t file, uint64_t number)
-{
-	struct sc_chunk chunk = { .file = file, .off = number * SC_CHUNK_SIZE };
-
-	chunk.len = (uint32_t)SC_MIN(list.files[file].size - chunk.off,
-				     SC_CHUNK_SIZE);
-	sc_digest(content[file] + chunk.off, chunk.len, chunk.digest);
-	return chunk;
-}
-
 /* Thread-safe: without assertions. */
 static int send_chunk(unsigned stream, uint32_t file, uint64_t number,
 		      struct sc_err *e)
 {
-	struct sc_chunk chunk = make_chunk(file, number);
+	struct sc_chunk chunk = fx_chunk(&list, content, file, number);
 
 	return fx_stage_put(stage, stream, &chunk, content[file] + chunk.off,
 			    e);
@@ -147,18 +126,8 @@ static void send_chunks(uint64_t skip)
 
 static void send_redo(uint64_t end)
 {
-	static const struct redo_fixture log = { .seed = 9 };
-	struct sc_redo_begin begin = { C, FX_UUID, "MySQL 9.7.4" };
-	uint8_t block[SC_REDO_BLOCK];
-
-	if (sc_stage_redo_begin(stage, &begin, &err) < 0)
-		fail_msg("%s", err.msg);
-	for (uint64_t lsn = sc_redo_align(C); lsn < end; lsn += SC_REDO_BLOCK) {
-		redo_fixture_block(&log, lsn, end, block);
-		if (sc_stage_redo(stage, lsn, block, sizeof(block), &err) < 0)
-			fail_msg("%s", err.msg);
-		assert_int_equal(sc_stage_redo(stage, 0, NULL, 0, &err), 0);
-	}
+	fx_stage_redo_begin(stage, &err);
+	fx_stage_redo(stage, 9, end, end, &err);
 }
 
 static struct sc_seal make_seal(void)
@@ -194,14 +163,6 @@ static void deliver(void)
 	start();
 	send_chunks(UINT64_MAX);
 	send_redo(E);
-}
-
-static void expect(int rc, int code, const char *text)
-{
-	assert_int_equal(rc, -1);
-	if (!strstr(err.msg, text))
-		fail_msg("'%s', expected '%s'", err.msg, text);
-	assert_int_equal(err.code, code);
 }
 
 static void expect_nothing_left(void)
@@ -461,8 +422,9 @@ static void disk_too_small(void **state)
 	add_file("db/huge.ibd", SC_FILE_OPAQUE, NULL, malloc(1),
 		 (size_t)1 << 60);
 	assert_int_equal(open_stage(), 0);
-	expect(sc_stage_files(stage, &list, &err), SC_ER_CLONE_DISK_SPACE,
-	       "the clone needs 1099511627844 MiB");
+	fx_expect_error(sc_stage_files(stage, &list, &err), &err,
+			SC_ER_CLONE_DISK_SPACE,
+			"the clone needs 1099511627844 MiB");
 	assert_false(dir_fixture_has(target, "ibdata1"));
 	expect_nothing_left();
 }
@@ -476,10 +438,10 @@ static void files_in_each_others_way(void **state)
 	for (size_t i = 0; i < SC_ARRAY_SIZE(paths); i++) {
 		add_file(paths[i], SC_FILE_OPAQUE, NULL, malloc(1), 0);
 		assert_int_equal(open_stage(), 0);
-		expect(sc_stage_files(stage, &list, &err), SC_ER_INTERNAL_ERROR,
-		       paths[i]);
+		fx_expect_error(sc_stage_files(stage, &list, &err), &err,
+				SC_ER_INTERNAL_ERROR, paths[i]);
 		expect_nothing_left();
-		again();
+		fx_again(setup, teardown);
 	}
 }
 
@@ -498,8 +460,8 @@ static void missing_chunk(void **state)
 		start();
 		send_chunks(i);
 		send_redo(E);
-		expect(seal(), SC_ER_CLONE_PROTOCOL, want[i]);
-		again();
+		fx_expect_error(seal(), &err, SC_ER_CLONE_PROTOCOL, want[i]);
+		fx_again(setup, teardown);
 	}
 }
 
@@ -510,8 +472,9 @@ static void chunk_twice(void **state)
 	send_chunks(UINT64_MAX);
 	for (uint32_t file = 0; file < 4; file += 3) /* zeroes too */
 		for (unsigned stream = 1; stream <= 2; stream++) {
-			expect(send_chunk(stream, file, 1, &err),
-			       SC_ER_CLONE_PROTOCOL, "chunk sent twice");
+			fx_expect_error(send_chunk(stream, file, 1, &err), &err,
+					SC_ER_CLONE_PROTOCOL,
+					"chunk sent twice");
 			err = (struct sc_err)SC_ERR_INIT;
 		}
 	expect_nothing_left();
@@ -555,8 +518,9 @@ static void wrong_ranges(void **state)
 			data[0] = byte;
 			sc_digest(data, SC_MIN(c->len, sizeof(data)),
 				  chunk.digest);
-			expect(fx_stage_put(stage, 1, &chunk, data, &err),
-			       SC_ER_CLONE_PROTOCOL, c->text);
+			fx_expect_error(
+				fx_stage_put(stage, 1, &chunk, data, &err),
+				&err, SC_ER_CLONE_PROTOCOL, c->text);
 			err = (struct sc_err)SC_ERR_INIT;
 		}
 	}
@@ -570,8 +534,8 @@ static void wrong_streams(void **state)
 	(void)state;
 	start();
 	for (size_t i = 0; i < SC_ARRAY_SIZE(streams); i++) {
-		expect(send_chunk(streams[i], 1, 0, &err), SC_ER_CLONE_PROTOCOL,
-		       "unknown stream");
+		fx_expect_error(send_chunk(streams[i], 1, 0, &err), &err,
+				SC_ER_CLONE_PROTOCOL, "unknown stream");
 		err = (struct sc_err)SC_ERR_INIT;
 	}
 }
@@ -582,11 +546,12 @@ static void damaged_on_the_way(void **state)
 
 	(void)state;
 	start();
-	chunk = make_chunk(0, 2);
+	chunk = fx_chunk(&list, content, 0, 2);
 	content[0][chunk.off + chunk.len - 1] ^= 1;
-	expect(fx_stage_put(stage, 1, &chunk, content[0] + chunk.off, &err),
-	       SC_ER_CLONE_PROTOCOL,
-	       "ibdata1: bytes 2097152 to 2457600 were damaged on their way");
+	fx_expect_error(
+		fx_stage_put(stage, 1, &chunk, content[0] + chunk.off, &err),
+		&err, SC_ER_CLONE_PROTOCOL,
+		"ibdata1: bytes 2097152 to 2457600 were damaged on their way");
 	expect_nothing_left();
 }
 
@@ -596,16 +561,17 @@ static void out_of_order(void **state)
 
 	(void)state;
 	assert_int_equal(open_stage(), 0);
-	expect(seal(), SC_ER_CLONE_PROTOCOL, "sealed before");
+	fx_expect_error(seal(), &err, SC_ER_CLONE_PROTOCOL, "sealed before");
 	err = (struct sc_err)SC_ERR_INIT;
-	expect(send_chunk(1, 0, 0, &err), SC_ER_CLONE_PROTOCOL, "unknown file");
+	fx_expect_error(send_chunk(1, 0, 0, &err), &err, SC_ER_CLONE_PROTOCOL,
+			"unknown file");
 	err = (struct sc_err)SC_ERR_INIT;
-	expect(sc_stage_redo(stage, 8192, content[0], 512, &err),
-	       SC_ER_CLONE_PROTOCOL, "redo before its beginning");
+	fx_expect_error(sc_stage_redo(stage, 8192, content[0], 512, &err), &err,
+			SC_ER_CLONE_PROTOCOL, "redo before its beginning");
 	err = (struct sc_err)SC_ERR_INIT;
 	assert_int_equal(sc_stage_redo_begin(stage, &begin, &err), 0);
-	expect(sc_stage_redo_begin(stage, &begin, &err), SC_ER_CLONE_PROTOCOL,
-	       "redo began twice");
+	fx_expect_error(sc_stage_redo_begin(stage, &begin, &err), &err,
+			SC_ER_CLONE_PROTOCOL, "redo began twice");
 	expect_nothing_left();
 }
 
@@ -621,11 +587,12 @@ static void page_above_the_end(void **state)
 		if (lsn == E)
 			assert_int_equal(seal(), 0);
 		else
-			expect(seal(), SC_ER_INTERNAL_ERROR,
-			       "page 140 of db/holes.ibd has LSN 48193, above "
-			       "the end of the clone, 48192");
+			fx_expect_error(
+				seal(), &err, SC_ER_INTERNAL_ERROR,
+				"page 140 of db/holes.ibd has LSN 48193, above "
+				"the end of the clone, 48192");
 		expect_nothing_left();
-		again();
+		fx_again(setup, teardown);
 	}
 }
 
@@ -634,8 +601,8 @@ static void file_that_shrank(void **state)
 	(void)state;
 	deliver();
 	sizes[3] -= 16384;
-	expect(seal(), SC_ER_INTERNAL_ERROR,
-	       "db/holes.ibd shrank from 3145728 to 3129344 bytes");
+	fx_expect_error(seal(), &err, SC_ER_INTERNAL_ERROR,
+			"db/holes.ibd shrank from 3145728 to 3129344 bytes");
 	expect_nothing_left();
 }
 
@@ -644,8 +611,8 @@ static void absurd_size(void **state)
 	(void)state;
 	deliver();
 	sizes[3] = UINT64_MAX; /* no file system has that */
-	expect(seal(), SC_ER_INTERNAL_ERROR,
-	       "cannot set the size of db/holes.ibd");
+	fx_expect_error(seal(), &err, SC_ER_INTERNAL_ERROR,
+			"cannot set the size of db/holes.ibd");
 	expect_nothing_left();
 }
 
@@ -656,8 +623,8 @@ static void wrong_number_of_sizes(void **state)
 	(void)state;
 	deliver();
 	s.n_sizes--;
-	expect(sc_stage_seal(stage, &s, &err), SC_ER_CLONE_PROTOCOL,
-	       "sealed before it was complete");
+	fx_expect_error(sc_stage_seal(stage, &s, &err), &err,
+			SC_ER_CLONE_PROTOCOL, "sealed before it was complete");
 }
 
 static void redo_that_ends_early(void **state)
@@ -666,8 +633,8 @@ static void redo_that_ends_early(void **state)
 	start();
 	send_chunks(UINT64_MAX);
 	send_redo(E - 1);
-	expect(seal(), SC_ER_CLONE_PROTOCOL,
-	       "redo ends at LSN 48191, needed is 48192");
+	fx_expect_error(seal(), &err, SC_ER_CLONE_PROTOCOL,
+			"redo ends at LSN 48191, needed is 48192");
 	expect_nothing_left();
 }
 
@@ -676,7 +643,8 @@ static void no_redo(void **state)
 	(void)state;
 	start();
 	send_chunks(UINT64_MAX);
-	expect(seal(), SC_ER_CLONE_PROTOCOL, "sealed before it was complete");
+	fx_expect_error(seal(), &err, SC_ER_CLONE_PROTOCOL,
+			"sealed before it was complete");
 }
 
 static void redo_of_a_strange_log(void **state)
@@ -689,10 +657,10 @@ static void redo_of_a_strange_log(void **state)
 	(void)state;
 	for (size_t i = 0; i < SC_ARRAY_SIZE(bad); i++) {
 		start();
-		expect(sc_stage_redo_begin(stage, &bad[i], &err),
-		       SC_ER_INTERNAL_ERROR, "cannot build redo");
+		fx_expect_error(sc_stage_redo_begin(stage, &bad[i], &err), &err,
+				SC_ER_INTERNAL_ERROR, "cannot build redo");
 		expect_nothing_left();
-		again();
+		fx_again(setup, teardown);
 	}
 }
 
@@ -715,7 +683,7 @@ static void abort_at_any_moment(void **state)
 		if (step > 4)
 			assert_int_equal(seal(), 0);
 		expect_nothing_left();
-		again();
+		fx_again(setup, teardown);
 	}
 }
 
@@ -725,8 +693,9 @@ static void commit_without_its_mark(void **state)
 	deliver();
 	assert_int_equal(seal(), 0);
 	unlinkat(target, "#clone/#status_in_progress", 0);
-	expect(sc_stage_commit(stage, &err), SC_ER_INTERNAL_ERROR,
-	       "directory of the clone: #status_in_progress");
+	fx_expect_error(sc_stage_commit(stage, &err), &err,
+			SC_ER_INTERNAL_ERROR,
+			"directory of the clone: #status_in_progress");
 }
 
 static void free_is_quiet(void **state)

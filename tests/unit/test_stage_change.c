@@ -4,7 +4,6 @@
 #include "io/base/num.h"
 #include "io/stage.h"
 #include "io/verify.h"
-#include "tests/unit/dir_fixture.h"
 #include "tests/unit/redo_fixture.h"
 #include "tests/unit/stage_fixture.h"
 
@@ -19,7 +18,7 @@
 
 #include <cmocka.h>
 
-enum { C = 8192 + 700, E = 8192 + 40000, PAGE = 16384, OLD = 5000 };
+enum { C = FX_STAGE_C, E = FX_STAGE_E, PAGE = 16384, OLD = 5000 };
 
 static struct dir_fixture dir; /* the parent */
 static int target;
@@ -70,14 +69,10 @@ enum { SYSTEM, A, B, OTHER, LONELY };
 static int setup(void **state)
 {
 	(void)state;
-	umask(022);
 	fds_before = fx_count_fds();
 	err = (struct sc_err)SC_ERR_INIT;
 	stage = NULL;
-	dir_fixture_open(&dir);
-	if (mkdirat(dir.fd, "clone", 0750) < 0)
-		return -1;
-	target = openat(dir.fd, "clone", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	target = fx_stage_target(&dir);
 	base("ibdata1", 0, 70);
 	base("db/a.ibd", 2, 65);
 	base("db/b.ibd", 3, 3);
@@ -101,26 +96,9 @@ static int teardown(void **state)
 	return fx_count_fds() == fds_before ? 0 : -1;
 }
 
-static void again(void)
-{
-	assert_int_equal(teardown(NULL), 0);
-	assert_int_equal(setup(NULL), 0);
-}
-
 static int send_file(unsigned stream, uint32_t file)
 {
-	const struct sc_file *f = &list.files[file];
-
-	for (uint64_t off = 0; off < f->size; off += SC_CHUNK_SIZE) {
-		struct sc_chunk chunk = { .file = file, .off = off };
-
-		chunk.len = (uint32_t)SC_MIN(f->size - off, SC_CHUNK_SIZE);
-		sc_digest(content[file] + off, chunk.len, chunk.digest);
-		if (fx_stage_put(stage, stream, &chunk, content[file] + off,
-				 &err) < 0)
-			return -1;
-	}
-	return 0;
+	return fx_stage_put_file(stage, stream, &list, content, file, &err);
 }
 
 static void start(void)
@@ -160,26 +138,6 @@ static void pass(void)
 	}
 }
 
-static void redo_begin(void)
-{
-	struct sc_redo_begin begin = { C, FX_UUID, "MySQL 9.7.4" };
-
-	if (sc_stage_redo_begin(stage, &begin, &err) < 0)
-		fail_msg("%s", err.msg);
-}
-
-static void send_redo(uint64_t seed, uint64_t end)
-{
-	const struct redo_fixture log = { .seed = seed };
-	uint8_t block[SC_REDO_BLOCK];
-
-	for (uint64_t lsn = sc_redo_align(C); lsn < end; lsn += SC_REDO_BLOCK) {
-		redo_fixture_block(&log, lsn, E, block);
-		if (sc_stage_redo(stage, lsn, block, sizeof(block), &err) < 0)
-			fail_msg("%s", err.msg);
-	}
-}
-
 static int seal(void)
 {
 	uint64_t sizes[SC_ARRAY_SIZE(content)] = { 0 };
@@ -192,14 +150,6 @@ static int seal(void)
 	for (size_t i = 0; i < list.n; i++)
 		sizes[i] = list.files[i].gone ? 0 : list.files[i].size;
 	return sc_stage_seal(stage, &s, &err);
-}
-
-static void expect(int rc, int code, const char *text)
-{
-	assert_int_equal(rc, -1);
-	if (!strstr(err.msg, text))
-		fail_msg("'%s', expected '%s'", err.msg, text);
-	assert_int_equal(err.code, code);
 }
 
 static void expect_nothing_left(void)
@@ -245,8 +195,8 @@ static void expect_sound(void)
 
 static void finish(void)
 {
-	redo_begin();
-	send_redo(9, E);
+	fx_stage_redo_begin(stage, &err);
+	fx_stage_redo(stage, 9, E, E, &err);
 	if (seal() < 0 || sc_stage_commit(stage, &err) < 0)
 		fail_msg("%s", err.msg);
 	expect_sound();
@@ -402,10 +352,10 @@ static void page_above_the_end(void **state)
 	drop(B);
 	move(A, "db/renamed.ibd");
 	pass();
-	redo_begin();
-	send_redo(9, E);
-	expect(seal(), SC_ER_INTERNAL_ERROR,
-	       "page 64 of db/renamed.ibd has LSN 48193, above");
+	fx_stage_redo_begin(stage, &err);
+	fx_stage_redo(stage, 9, E, E, &err);
+	fx_expect_error(seal(), &err, SC_ER_INTERNAL_ERROR,
+			"page 64 of db/renamed.ibd has LSN 48193, above");
 	expect_nothing_left();
 }
 
@@ -416,10 +366,10 @@ static void missing_chunk_of_a_pass(void **state)
 	add("db/new.ibd", 7, 65);
 	assert_int_equal(sc_stage_change(stage, &changes, &err), 0);
 	assert_int_equal(sc_file_changes_apply(&changes, &list, &err), 0);
-	redo_begin();
-	send_redo(9, E);
-	expect(seal(), SC_ER_CLONE_PROTOCOL,
-	       "chunk 0 of db/new.ibd never arrived");
+	fx_stage_redo_begin(stage, &err);
+	fx_stage_redo(stage, 9, E, E, &err);
+	fx_expect_error(seal(), &err, SC_ER_CLONE_PROTOCOL,
+			"chunk 0 of db/new.ibd never arrived");
 	expect_nothing_left();
 }
 
@@ -442,8 +392,8 @@ static void redo_begins_again(void **state)
 {
 	(void)state;
 	copy_base();
-	redo_begin();
-	send_redo(1, E - 5000);
+	fx_stage_redo_begin(stage, &err);
+	fx_stage_redo(stage, 1, E - 5000, E, &err);
 	drop_all_and_add();
 	pass();
 	finish();
@@ -460,18 +410,18 @@ static void redo_begins_again_only_then(void **state)
 
 	(void)state;
 	copy_base();
-	redo_begin();
+	fx_stage_redo_begin(stage, &err);
 	drop(A);
 	drop(B);
 	pass();
-	expect(sc_stage_redo_begin(stage, &begin, &err), SC_ER_CLONE_PROTOCOL,
-	       "redo began twice");
+	fx_expect_error(sc_stage_redo_begin(stage, &begin, &err), &err,
+			SC_ER_CLONE_PROTOCOL, "redo began twice");
 	err = (struct sc_err)SC_ERR_INIT;
 	drop_all_and_add();
 	pass();
-	redo_begin();
-	expect(sc_stage_redo_begin(stage, &begin, &err), SC_ER_CLONE_PROTOCOL,
-	       "redo began twice");
+	fx_stage_redo_begin(stage, &err);
+	fx_expect_error(sc_stage_redo_begin(stage, &begin, &err), &err,
+			SC_ER_CLONE_PROTOCOL, "redo began twice");
 	expect_nothing_left();
 }
 
@@ -491,11 +441,11 @@ static void changes_that_do_not_fit(void **state)
 			drop(files[i / 2]);
 		else
 			move(files[i / 2], "db/x.ibd");
-		expect(sc_stage_change(stage, &changes, &err),
-		       SC_ER_CLONE_PROTOCOL,
-		       "changes of files that are not there");
+		fx_expect_error(sc_stage_change(stage, &changes, &err), &err,
+				SC_ER_CLONE_PROTOCOL,
+				"changes of files that are not there");
 		expect_nothing_left();
-		again();
+		fx_again(setup, teardown);
 	}
 }
 
@@ -509,8 +459,9 @@ static void changes_before_the_list(void **state)
 
 	(void)state;
 	assert_int_equal(sc_stage_open(&params, &stage, &err), 0);
-	expect(sc_stage_change(stage, &changes, &err), SC_ER_CLONE_PROTOCOL,
-	       "changes before the list of files");
+	fx_expect_error(sc_stage_change(stage, &changes, &err), &err,
+			SC_ER_CLONE_PROTOCOL,
+			"changes before the list of files");
 	expect_nothing_left();
 }
 
@@ -528,10 +479,10 @@ static void names_that_are_taken(void **state)
 			add("db/b.ibd/c.ibd", 9, 1);
 		else
 			move(A, "db/b.ibd/c.ibd");
-		expect(sc_stage_change(stage, &changes, &err),
-		       SC_ER_INTERNAL_ERROR, "db/b.ibd");
+		fx_expect_error(sc_stage_change(stage, &changes, &err), &err,
+				SC_ER_INTERNAL_ERROR, "db/b.ibd");
 		expect_nothing_left();
-		again();
+		fx_again(setup, teardown);
 	}
 }
 
@@ -541,8 +492,8 @@ static void chunk_of_a_gone_file(void **state)
 	start();
 	drop(A);
 	pass();
-	expect(send_file(0, A), SC_ER_CLONE_PROTOCOL,
-	       "chunk of a file that is gone");
+	fx_expect_error(send_file(0, A), &err, SC_ER_CLONE_PROTOCOL,
+			"chunk of a file that is gone");
 	expect_nothing_left();
 }
 
@@ -554,8 +505,9 @@ static void disk_too_small(void **state)
 					 SC_FILE_OPAQUE, (uint64_t)1 << 60,
 					 NULL, &err),
 			 0);
-	expect(sc_stage_change(stage, &changes, &err), SC_ER_CLONE_DISK_SPACE,
-	       "the clone needs 1099511627840 MiB");
+	fx_expect_error(sc_stage_change(stage, &changes, &err), &err,
+			SC_ER_CLONE_DISK_SPACE,
+			"the clone needs 1099511627840 MiB");
 	assert_false(dir_fixture_has(target, "db/huge.ibd"));
 	expect_nothing_left();
 }

@@ -5,7 +5,6 @@
 #include "io/inplace.h"
 #include "io/stage.h"
 #include "io/verify.h"
-#include "tests/unit/dir_fixture.h"
 #include "tests/unit/redo_fixture.h"
 #include "tests/unit/stage_fixture.h"
 
@@ -22,7 +21,7 @@
 
 #include <cmocka.h>
 
-enum { C = 8192 + 700, E = 8192 + 40000, PAGE = 16384, GROWN = 5 * PAGE };
+enum { E = FX_STAGE_E, PAGE = 16384, GROWN = 5 * PAGE };
 
 static struct dir_fixture dir; /* the parent */
 static int target;
@@ -73,37 +72,6 @@ static void add_files(void)
 	add_file("ib_buffer_pool", SC_FILE_OPAQUE, NULL, calloc(1, 100), 100);
 }
 
-static void send_chunks(struct sc_staged *stage)
-{
-	for (uint64_t i = 0; i < list.chunks; i++) {
-		const struct sc_file *f = sc_filelist_find_chunk(&list, i);
-		struct sc_chunk chunk = { .file = (uint32_t)(f - list.files) };
-		uint8_t *data;
-
-		chunk.off = (i - f->first_chunk) * SC_CHUNK_SIZE;
-		chunk.len =
-			(uint32_t)SC_MIN(f->size - chunk.off, SC_CHUNK_SIZE);
-		data = content[chunk.file] + chunk.off;
-		sc_digest(data, chunk.len, chunk.digest);
-		assert_int_equal(fx_stage_put(stage, 1, &chunk, data, &err), 0);
-	}
-}
-
-static void send_redo(struct sc_staged *stage)
-{
-	static const struct redo_fixture log = { .seed = 9 };
-	struct sc_redo_begin begin = { C, FX_UUID, "MySQL 9.7.4" };
-	uint8_t block[SC_REDO_BLOCK];
-
-	assert_int_equal(sc_stage_redo_begin(stage, &begin, &err), 0);
-	for (uint64_t lsn = sc_redo_align(C); lsn < E; lsn += SC_REDO_BLOCK) {
-		redo_fixture_block(&log, lsn, E, block);
-		assert_int_equal(
-			sc_stage_redo(stage, lsn, block, sizeof(block), &err),
-			0);
-	}
-}
-
 static void make_clone(bool in_place)
 {
 	struct sc_stage_params params = { .target = target,
@@ -121,8 +89,12 @@ static void make_clone(bool in_place)
 	if (sc_stage_open(&params, &stage, &err) < 0 ||
 	    sc_stage_files(stage, &list, &err) < 0)
 		fail_msg("%s", err.msg);
-	send_chunks(stage);
-	send_redo(stage);
+	for (uint32_t i = 0; i < list.n; i++) {
+		if (fx_stage_put_file(stage, 1, &list, content, i, &err) < 0)
+			fail_msg("%s", err.msg);
+	}
+	fx_stage_redo_begin(stage, &err);
+	fx_stage_redo(stage, 9, E, E, &err);
 	if (sc_stage_seal(stage, &seal, &err) < 0 ||
 	    (in_place && sc_stage_prepare(stage, &err) < 0) ||
 	    sc_stage_commit(stage, &err) < 0)
@@ -133,13 +105,9 @@ static void make_clone(bool in_place)
 static int setup(void **state)
 {
 	(void)state;
-	umask(022);
 	fds_before = fx_count_fds();
 	err = (struct sc_err)SC_ERR_INIT;
-	dir_fixture_open(&dir);
-	if (mkdirat(dir.fd, "clone", 0750) < 0)
-		return -1;
-	target = openat(dir.fd, "clone", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	target = fx_stage_target(&dir);
 	add_files();
 	return target < 0 ? -1 : 0;
 }
@@ -153,12 +121,6 @@ static int teardown(void **state)
 	close(target);
 	dir_fixture_close(&dir);
 	return fx_count_fds() == fds_before ? 0 : -1;
-}
-
-static void again(void)
-{
-	assert_int_equal(teardown(NULL), 0);
-	assert_int_equal(setup(NULL), 0);
 }
 
 /* ---- what verify says ------------------------------------------------------
@@ -417,7 +379,7 @@ static void damage_is_named(void **state)
 		assert_false(report.before_start);
 		assert_false(report.redo_checked);
 		assert_int_equal(report.digests, 0);
-		again();
+		fx_again(setup, teardown);
 	}
 }
 
@@ -437,14 +399,14 @@ static void damage_of_other_kinds(void **state)
 	expect_among("db/one.ibd: page 0 of space 3 is damaged");
 	start();
 	expect_among("db/one.ibd: page 0 of space 3 is damaged");
-	again();
+	fx_again(setup, teardown);
 	make_clone(false);
 	redo_block();
 	expect_found("#innodb_redo: the built redo ends at LSN 18944 instead "
 		     "of 48192\n");
 	start();
 	expect_found("");
-	again();
+	fx_again(setup, teardown);
 	make_clone(false);
 	swapped();
 	expect_among("db/one.ibd is shorter");
@@ -534,7 +496,7 @@ static void in_place(void **state)
 	flip("ibdata1.#clone", 5 * PAGE + 77);
 	flip("db/zip.ibd", 5 * 1024 + 500);
 	expect_found(cases[5].before);
-	again();
+	fx_again(setup, teardown);
 	expect_in_place();
 	dir_fixture_put(target, "own/new.ibd", "x", 1);
 	expect_found("own/new.ibd was not cloned, but is there\n");
