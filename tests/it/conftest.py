@@ -9,6 +9,7 @@ sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 pytest.register_assert_rewrite('helpers', 'inplace')
 
+from helpers import need_ours, start_donor, start_recipient  # noqa: E402
 from leftovers import leftovers  # noqa: E402
 from sandbox import Sandbox  # noqa: E402
 
@@ -25,3 +26,16 @@ def box(request):
                 print(f'--- {server.name}: exits {server.exit_statuses()}\n{server.log_tail(15)}')
         assert found == []
     assert leftovers(sandbox.base) == []
+
+
+@pytest.fixture(scope='module')
+def pair(request):
+    """A donor and a recipient that a module's tests share; each must leave them as they were.
+
+    The module's PAIR_MEGABYTES: data of the donor; PAIR_RECIPIENT: what starts the recipient, start_recipient by
+    default.
+    """
+    need_ours()
+    with Sandbox() as sandbox:
+        donor = start_donor(sandbox, megabytes=request.module.PAIR_MEGABYTES)
+        yield sandbox, donor, getattr(request.module, 'PAIR_RECIPIENT', start_recipient)(sandbox, donor)

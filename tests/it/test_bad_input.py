@@ -14,22 +14,16 @@ from helpers import (OURS, Background, add_user, copying, daemons, fast, instanc
                      nothing_left, only_ours, slow, start_donor, start_recipient, unharmed)
 from leftovers import read
 from proof import damage
-from sandbox import Sandbox, free_port
+from sandbox import free_port
 from template import BUILD, server_user
+
+PAIR_MEGABYTES = 30
 
 
 @pytest.fixture(autouse=True)
 def built():
     """All tests need our build."""
     need_ours()
-
-
-@pytest.fixture(scope='module')
-def pair():
-    """A donor and a recipient that several tests share; each must leave them as they were."""
-    with Sandbox() as box:
-        donor = start_donor(box, megabytes=30)
-        yield box, donor, start_recipient(box, donor)
 
 
 def refused(pair, statement, codes, text, where=None):

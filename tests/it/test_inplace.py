@@ -13,23 +13,15 @@ from inplace import (ENDED, STAGES, EndWatcher, changed, in_place, is_clone, own
 from proof.checks_server import replica_error
 from proof.prove import Case, failures, prove_in_place, table
 from proof.writer import Writers, now_us
-from sandbox import Sandbox
 
 ACTIVE = "SELECT plugin_status FROM information_schema.plugins WHERE plugin_name='clone'"
+PAIR_MEGABYTES, PAIR_RECIPIENT = 20, recipient_of
 
 
 @pytest.fixture(autouse=True)
 def built():
     """All tests need our build."""
     need_ours()
-
-
-@pytest.fixture(scope='module')
-def pair():
-    """A donor and a recipient that several tests share. Each test finds some recipient that works."""
-    with Sandbox() as box:
-        donor = start_donor(box)
-        yield box, donor, recipient_of(box, donor)
 
 
 # ---- the proof ------------------------------------------------------------------------------------------------

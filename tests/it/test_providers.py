@@ -9,32 +9,23 @@ import time
 import pytest
 
 from disks import disk, head, logged, on_disk, run
-from helpers import (Background, clone_under_load, copying, daemons, instance, local, need_ours, only_ours, slow,
-                     start_donor, start_recipient, unharmed, wait_for)
+from helpers import (OURS, Background, clone_under_load, copying, daemons, instance, local, slow, start_donor,
+                     start_recipient, unharmed, wait_for)
 from proof.load import load
 from proof.writer import NOISE
-from sandbox import Sandbox
 from template import give
 
+pytestmark = pytest.mark.skipif(OURS != 'ours', reason='about our engine only')
 
-@pytest.fixture(scope='module')
-def pair():
-    """A donor and a recipient that the tests share."""
-    need_ours()
-    only_ours()
-    with Sandbox() as box:
-        donor = start_donor(box, megabytes=5)
-        yield box, donor, start_recipient(box, donor)
+PAIR_MEGABYTES = 5
 
 
 @pytest.fixture
-def shared(pair):  # pylint: disable=redefined-outer-name
+def shared(pair):
     """The pair; afterwards the variable as it was, and no clone."""
     yield pair
     pair[1].sql('SET GLOBAL clone_provider = DEFAULT')
     shutil.rmtree(pair[0].path('clones') + '/c', ignore_errors=True)
-
-
 
 
 def test_values(shared):

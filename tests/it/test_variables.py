@@ -6,26 +6,16 @@ import time
 
 import pytest
 
-from helpers import (OURS, Background, copying, fast, instance, local, need_ours, only_ours, slow, start_donor,
-                     wait_for)
+from helpers import (OURS, Background, copying, fast, instance, local, slow, wait_for)
 from inplace import changed, in_place, is_clone, own_data, progress, recipient_of, replace, state
-from sandbox import Sandbox
 
 pytestmark = pytest.mark.skipif(OURS != 'ours', reason='about our engine only')
 
-
-@pytest.fixture(scope='module')
-def pair():
-    """A donor and a recipient that the tests share."""
-    need_ours()
-    only_ours()
-    with Sandbox() as box:
-        donor = start_donor(box, megabytes=40)
-        yield box, donor, recipient_of(box, donor)
+PAIR_MEGABYTES, PAIR_RECIPIENT = 40, recipient_of
 
 
 @pytest.fixture(autouse=True)
-def defaults(pair):  # pylint: disable=redefined-outer-name
+def defaults(pair):
     """Variables as they were."""
     yield
     for server in pair[1:]:
