@@ -24,7 +24,7 @@
 
 #include <cmocka.h>
 
-enum { STREAMS = 3, LIMIT_MS = 3000, GUESTS = 32 + STREAMS + 1 };
+enum { STREAMS = 3, GUESTS = 32 + STREAMS + 1 };
 
 static const uint8_t job_id[SC_JOB_ID_SIZE] = { 1, 2, 3 };
 static const uint8_t key[SC_JOB_KEY_SIZE] = { 7, [31] = 9 };
@@ -37,7 +37,10 @@ static struct sc_err err;
 static uint16_t port;
 static bool tls;
 static unsigned handshake_ms; /* 0 = the default */
-static uint64_t job_bytes;    /* what the job will send */
+/* Under valgrind all takes longer: tests/run says how much. */
+static unsigned slow = 1;
+static int limit_ms = 3000;
+static uint64_t job_bytes; /* what the job will send */
 static unsigned fds_before, threads_before;
 static atomic_uint ran[STREAMS + 1]; /* streams that were run */
 /* What the streams do. */
@@ -139,25 +142,17 @@ static int setup_tls(void **state)
 	return setup(true);
 }
 
-/* Under valgrind a TLS handshake takes longer: tests/run says how much. */
-static unsigned hasty_ms(void)
-{
-	const char *slow = getenv("SNAPCLONE_TEST_SLOW");
-
-	return 120 * (slow ? (unsigned)strtoul(slow, NULL, 10) : 1);
-}
-
 static int setup_hasty(void **state)
 {
 	(void)state;
-	handshake_ms = hasty_ms();
+	handshake_ms = 120 * slow;
 	return setup(false);
 }
 
 static int setup_hasty_tls(void **state)
 {
 	(void)state;
-	handshake_ms = hasty_ms();
+	handshake_ms = 120 * slow;
 	return setup(true);
 }
 
@@ -177,7 +172,7 @@ static int dial(void)
 
 	if (fd < 0)
 		fail_msg("%s", e.msg);
-	sc_socket_timeout(fd, LIMIT_MS);
+	sc_socket_timeout(fd, limit_ms);
 	return fd;
 }
 
@@ -253,7 +248,7 @@ static void expect_no_entry(const struct sc_hello *hello)
  * just answered may still be on its way. */
 static void await_ran(unsigned stream)
 {
-	uint64_t until = sc_now_ms() + LIMIT_MS;
+	uint64_t until = sc_now_ms() + limit_ms;
 
 	while (!ran[stream] && sc_now_ms() < until)
 		sc_sleep_ms(1);
@@ -266,7 +261,7 @@ static void expect_unharmed(void)
 
 	for (unsigned i = 0; i <= STREAMS; i++)
 		conns[i] = join_stream(i);
-	if (sc_data_server_await_control(server, LIMIT_MS, &err) < 0 ||
+	if (sc_data_server_await_control(server, limit_ms, &err) < 0 ||
 	    sc_data_server_await_streams(server, &err) < 0)
 		fail_msg("%s", err.msg);
 	assert_false(sc_err_is_set(&job.err));
@@ -525,7 +520,7 @@ static void slow_stranger_is_dropped(void **state)
 	     send(fd, begins[tls] + i % 12, 1, MSG_NOSIGNAL) == 1 &&
 	     sc_now_ms() - began < 25 * handshake_ms;
 	     i++)
-		sc_sleep_ms(20);
+		sc_sleep_ms(20 * slow);
 	assert_true(sc_now_ms() - began >= handshake_ms - 50);
 	assert_true(sc_now_ms() - began < 2 * handshake_ms);
 	close(fd);
@@ -718,21 +713,6 @@ static void address_in_use(void **state)
 	assert_null(second);
 }
 
-static void *nothing(void *arg)
-{
-	return arg;
-}
-
-/* Sanitizers start a thread of their own beside the first one. */
-static int first_thread(void **state)
-{
-	pthread_t thread;
-
-	(void)state;
-	pthread_create(&thread, NULL, nothing, NULL);
-	return pthread_join(thread, NULL);
-}
-
 static const char *who_should_encrypt(uint64_t bytes)
 {
 	int fd = dial();
@@ -877,8 +857,13 @@ int main(void)
 		PLAIN(address_in_use),
 		TLS(who_encrypts_is_said_once),
 	};
+	const char *factor = getenv("SNAPCLONE_TEST_SLOW");
+
+	if (factor)
+		slow = (unsigned)strtoul(factor, NULL, 10);
+	limit_ms *= (int)slow;
 
 	signal(SIGPIPE, SIG_IGN); /* as the daemon does */
 	sc_log_setup(SC_LOG_INFO, keep_tls_line, NULL);
-	return cmocka_run_group_tests(tests, first_thread, NULL);
+	return cmocka_run_group_tests(tests, NULL, NULL);
 }
