@@ -19,6 +19,8 @@ union message {
 	struct sc_ctl_donor_ready donor_ready;
 	struct sc_ctl_recipient_start recipient_start;
 	struct sc_ctl_progress progress;
+	struct sc_ctl_locked locked;
+	struct sc_ctl_settled settled;
 	struct sc_ctl_error error;
 	struct sc_ctl_job_status job_status;
 };
@@ -47,6 +49,8 @@ SIMPLE(donor_start)
 SIMPLE(donor_ready)
 SIMPLE(recipient_start)
 SIMPLE(progress)
+SIMPLE(locked)
+SIMPLE(settled)
 SIMPLE(error)
 SIMPLE(job_status)
 
@@ -113,6 +117,8 @@ static void (*const bodies[])(struct sc_dec, const struct sc_dec *) = {
 	[SC_CTL_STATUS_REPLY] = try_job_status,
 	[SC_CTL_KEYS_WANTED] = try_refs,
 	[SC_CTL_KEYS] = try_keys,
+	[SC_CTL_LOCKED] = try_locked,
+	[SC_CTL_SETTLED] = try_settled,
 };
 
 static void try_stream(struct fuzz_in in)
