@@ -120,11 +120,16 @@ void donor_set_end(struct donor *d, uint64_t end_lsn)
 }
 
 #ifdef SC_TEST_HOOKS
-/* For tests: nothing is read while the image is made, then redo is lost. */
+/* For tests: redo is lost when a pass changed the list; else when the image is
+ * made, during which nothing is read. */
 static bool plays_lost(struct donor *d)
 {
-	if (!getenv("SNAPCLONE_LOSE_REDO") || d->end_lsn)
+	const char *when = getenv("SNAPCLONE_LOSE_REDO");
+
+	if (!when || d->restarts || d->end_lsn)
 		return false;
+	if (!strcmp(when, "pass"))
+		return d->list_changed;
 	while (!d->one_moment && !d->job.stopping)
 		sc_sleep_ms(1);
 	return true;
@@ -302,7 +307,7 @@ int donor_follow_image(struct donor *d, struct sc_err *err)
 		sc_warning("redo log of the image: %s", why.msg);
 		return 0;
 	}
-	sc_debug("following the redo of the image from LSN %" PRIu64, lsn);
+	sc_info("following the redo of the image from LSN %" PRIu64, lsn);
 	sc_redo_follow_free(d->follow);
 	d->follow = f;
 	sc_redo_follow_set_key(f, donor_redo_key, d);

@@ -17,6 +17,7 @@ from test_redo_lost import CAPACITY, OtherConsumer, stopped, write_over
 # Of a commit. The deadline is 200 ms, and a busy machine adds its own; a consumer that stays holds commits until the
 # daemon goes on.
 LONGEST_S = 1.5
+ALTERS = "SELECT COUNT(*) FROM information_schema.processlist WHERE state = 'Waiting for table metadata lock'"
 WAITS = "SELECT COUNT(*) FROM information_schema.processlist WHERE state = 'Waiting for backup lock'"
 
 
@@ -82,18 +83,22 @@ def cloned(box, donor, commits):
 
 
 class Ddl:
-    """An ALTER TABLE that waits for a transaction, and holds the backup lock meanwhile, which a seal waits for."""
+    """An ALTER TABLE that waits for a transaction, and holds the backup lock meanwhile, which a seal waits for.
 
-    def __init__(self, donor):
+    await_seal: until one does; else until the statement waits.
+    """
+
+    def __init__(self, donor, await_seal=True):
         self.donor, self.reader = donor, donor.connect()
+        self.query, self.what = (WAITS, 'a seal that waits') if await_seal else (ALTERS, 'DDL that waits')
         with self.reader.cursor() as cur:
             cur.execute('BEGIN')
             cur.execute('SELECT * FROM proof.held')
-        self.alter = Background(donor, 'ALTER TABLE proof.held ADD COLUMN j INT, ALGORITHM=COPY')
+        self.alter = Background(donor, 'ALTER TABLE proof.held FORCE, ALGORITHM=COPY')
 
     def __enter__(self):
         self.alter.__enter__()
-        wait_for(lambda: self.donor.value(WAITS), 60, 'a seal that waits')
+        wait_for(lambda: self.donor.value(self.query), 60, self.what)
         return self
 
     def end(self):
