@@ -23,7 +23,8 @@
 #include <sys/stat.h>
 
 struct image_btrfs {
-	struct sc_image base; /* root, redo: owned, in the snapshot */
+	struct sc_image base;  /* root, redo: owned, in the snapshot */
+	struct sc_roots roots; /* likewise but for the first, which is root */
 	struct sc_reserve *reserve;
 	int top;      /* of the file system, owned; -1 = none */
 	int snapshot; /* root of ours, owned, with the lock; -1 = there is none
@@ -34,8 +35,9 @@ struct image_btrfs {
 static int btrfs_open_file(struct sc_image *image, const char *path,
 			   bool direct)
 {
-	return sc_direct_open_beneath(image->root, path, O_RDONLY,
-				      direct && !image->buffered);
+	return sc_direct_open_beneath(
+		sc_roots_at(image->roots, image->root, path), path, O_RDONLY,
+		direct && !image->buffered);
 }
 
 static void close_fd(int *fd)
@@ -53,6 +55,8 @@ static int btrfs_undo(struct sc_image *base, struct sc_err *err)
 
 	sc_reserve_stop(image->reserve);
 	image->reserve = NULL;
+	for (unsigned i = 1; i < image->roots.n; i++)
+		close_fd(&image->roots.fd[i]);
 	close_fd(&base->root);
 	close_fd(&base->redo);
 	if (image->snapshot >= 0)
@@ -81,24 +85,47 @@ static bool refuse(char *why, const char *text)
 	return false;
 }
 
-static bool no_nested(const struct sc_image_request *request, char *why)
+static bool no_nested(int dir, const char *name, char *why)
 {
 	char path[1024];
-	int rc = sc_btrfs_nested(request->datadir, path, sizeof(path));
+	int rc = sc_btrfs_nested(dir, path, sizeof(path));
 
 	if (rc == 0)
 		return true;
 	if (rc < 0)
-		snprintf(
-			why, SC_WHY_SIZE,
-			"the data directory cannot be searched for subvolumes: %s",
-			strerrordesc_np(-rc));
+		snprintf(why, SC_WHY_SIZE,
+			 "%.100s cannot be searched for subvolumes: %s", name,
+			 strerrordesc_np(-rc));
 	else
 		snprintf(
 			why, SC_WHY_SIZE,
-			"%.150s in the data directory is a subvolume or file system of its own, which a snapshot does not have",
-			path);
+			"%.80s in %.80s is a subvolume or file system of its own, which a snapshot does not have",
+			path, name);
 	return false;
+}
+
+/* All directories of tablespaces lie in one subvolume, which has a device
+ * number of its own. */
+static bool in_one(const struct sc_image_request *request, char *why)
+{
+	const struct sc_roots *roots = request->roots;
+	struct stat a, b;
+
+	if (!no_nested(request->datadir, "the data directory", why))
+		return false;
+	for (unsigned i = 1; roots && i < roots->n; i++) {
+		if (fstat(request->datadir, &a) < 0 ||
+		    fstat(roots->fd[i], &b) < 0 || a.st_dev != b.st_dev) {
+			snprintf(
+				why, SC_WHY_SIZE,
+				"%.150s is not in the data directory's subvolume",
+				roots->path[i]);
+			return false;
+		}
+		if (!no_nested(roots->fd[i], roots->path[i], why))
+			return false;
+	}
+	return true;
 }
 
 static bool btrfs_probe(const struct sc_image_request *request, char *why)
@@ -122,7 +149,7 @@ static bool btrfs_probe(const struct sc_image_request *request, char *why)
 			 strerrordesc_np(-top));
 		return false;
 	}
-	if (!no_nested(request, why) || !sc_reserve_has_room(request, why))
+	if (!in_one(request, why) || !sc_reserve_has_room(request, why))
 		return false;
 	snprintf(why, SC_WHY_SIZE, "the data directory is on btrfs");
 	return true;
@@ -180,6 +207,34 @@ static int make_snapshot(struct image_btrfs *image,
 	return image->snapshot < 0 ? -1 : 0;
 }
 
+/* The further directories of tablespaces. */
+static int open_roots(struct image_btrfs *image,
+		      const struct sc_image_request *request,
+		      struct sc_err *err)
+{
+	struct sc_roots *roots = &image->roots;
+	struct sc_btrfs_place place;
+
+	if (!request->roots)
+		return 0;
+	*roots = *request->roots;
+	roots->fd[0] = image->base.root;
+	for (unsigned i = 1; i < roots->n; i++)
+		roots->fd[i] = -1;
+	for (unsigned i = 1; i < roots->n; i++) {
+		int rc = sc_btrfs_place(request->roots->fd[i], &place);
+
+		if (rc < 0)
+			return not_found(err, -rc, roots->path[i]);
+		roots->fd[i] = open_in_snapshot(image, request->roots->fd[i],
+						&place, roots->path[i], err);
+		if (roots->fd[i] < 0)
+			return -1;
+	}
+	image->base.roots = roots;
+	return 0;
+}
+
 static int open_directories(struct image_btrfs *image,
 			    const struct sc_image_request *request,
 			    const struct sc_btrfs_place *place,
@@ -190,7 +245,7 @@ static int open_directories(struct image_btrfs *image,
 
 	image->base.root = open_in_snapshot(image, request->datadir, place,
 					    "data directory", err);
-	if (image->base.root < 0)
+	if (image->base.root < 0 || open_roots(image, request, err) < 0)
 		return -1;
 	/* Elsewhere: the checkpoint that the follower began with is C. */
 	rc = sc_btrfs_is(request->redo) ? sc_btrfs_place(request->redo, &redo)
@@ -279,7 +334,6 @@ static int btrfs_reap(const struct sc_config *config, struct sc_err *err)
 }
 
 const struct sc_provider sc_provider_btrfs = { .name = "btrfs",
-					       .one_directory = true,
 					       .probe = btrfs_probe,
 					       .open = btrfs_open,
 					       .reap = btrfs_reap };

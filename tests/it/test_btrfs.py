@@ -90,6 +90,39 @@ def test_a_subvolume_of_its_own():
         assert head(target)['provider'] == 'btrfs' and head(target)['image_lsn'] > 0
 
 
+def test_directories_elsewhere():
+    """Undo directory and data home are in the snapshot, in one subvolume; else it is not made, and why is said."""
+    with served() as (box, service, options):
+        undo, home = box.path('undo'), box.path('home')
+        donor = box.server('donor', plugin='ours', innodb_undo_directory=undo, innodb_data_home_dir=home, **options)
+        for name, where in (('undo_001', undo), ('undo_002', undo), ('ibdata1', home)):
+            shutil.move(f'{donor.datadir}/{name}', where)
+            give(where)
+        donor.start().sql(INSTALL)
+        add_user(donor)
+        prepare_donor(donor)
+        load(donor, 5, tables=2)
+        recipient = start_recipient(box, donor)
+        target = box.path('clones') + '/c'
+        donor.sql('SET GLOBAL clone_provider = BTRFS')
+        clone_under_load(box, donor, recipient, instance(donor, target), target, ('churn',), 0.2, 0.2)
+        assert head(target)['provider'] == 'btrfs' and head(target)['image_lsn'] > 0
+        run('btrfs', 'subvolume', 'create', undo + '/nested')
+        code, message = recipient.error(instance(donor, target + '2'))
+        assert code == 3862 and f'nested in {undo} is a subvolume' in message, message
+        run('btrfs', 'subvolume', 'delete', undo + '/nested')
+        donor.stop()
+        os.rename(undo, undo + '.plain')
+        run('btrfs', 'subvolume', 'create', undo)
+        run('cp', '-a', undo + '.plain/.', undo)
+        give(undo)
+        donor.start()
+        donor.sql('SET GLOBAL clone_provider = AUTO')
+        assert recipient.error(instance(donor, target + '2')) == (0, '')
+        assert head(target + '2')['provider'] == 'reflink'
+        assert f"btrfs is not used: {undo} is not in the data directory's subvolume" in service.read_log()
+
+
 def test_nested():
     """A subvolume in the data directory would be empty in the snapshot: named, and another provider."""
     with served() as (box, service, options):
