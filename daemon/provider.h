@@ -64,8 +64,8 @@ struct sc_provider {
 	int (*reap)(const struct sc_config *config, struct sc_err *err);
 };
 
-/* A snapshot of the block device through device-mapper: atomic; root and a
- * copy-on-write area. */
+/* Snapshots of the block devices through device-mapper: atomic when all is on
+ * one; root and a copy-on-write area for each. */
 extern const struct sc_provider sc_provider_dm;
 
 /* Reads the running files; a page that is being written is read again. Any

@@ -7,6 +7,7 @@ import shutil
 import pytest
 
 from devices import MKFS, Stack, linear, run
+from guest import ALL
 from helpers import (INSTALL, OURS, Background, add_user, clone_under_load, copying, fast, instance, local, slow,
                      start_recipient, unharmed, wait_for)
 from image import suspended
@@ -19,7 +20,7 @@ from template import BUILD, copy_template, give
 DISKS = ('700M', '500M', '1G', '48M', '1500M')
 FIRST, SECOND, AREA, SMALL, OTHER = (f'/dev/disk{n}' for n in range(5))
 MEMORY = '3G'
-LIMIT_S = 400
+LIMIT_S = 450
 NOISE = ('churn', 'blobs')
 HOOKS = os.path.join(BUILD, 'hooks')
 
@@ -110,13 +111,15 @@ def areas_made(world):
     return re.findall(r'copy-on-write area for (\S+) ', world.log())
 
 
-def test_redo_elsewhere(world):
-    """Only the redo log is on another device: one image, and recovery begins at the checkpoint before it."""
+@pytest.mark.parametrize('what', ['redo', 'doublewrite'] if ALL else ['redo'])
+def test_log_elsewhere(world, what):
+    """Only the redo log, or the doublewrite files, are on another device: one image, and recovery begins before it."""
     world = world(AREA)
-    redo = world.below.filesystem('xfs', world.below.dm('redo', linear(SECOND)))
-    shutil.move(f'{world.data}/#innodb_redo', redo)
-    give(redo)
-    donor = world.start(innodb_log_group_home_dir=redo)
+    place = world.below.filesystem('xfs', world.below.dm('redo', linear(SECOND)))
+    if what == 'redo':
+        shutil.move(f'{world.data}/#innodb_redo', place)
+    give(place)
+    donor = world.start(**{{'redo': 'innodb_log_group_home_dir', 'doublewrite': 'innodb_doublewrite_dir'}[what]: place})
     load(donor, 10, tables=2)
     recipient = start_recipient(world.box, donor)
     donor.sql("SET GLOBAL clone_provider = 'DM'")
@@ -125,11 +128,12 @@ def test_redo_elsewhere(world):
     clone_under_load(world.box, donor, recipient, instance(donor, world.target()), world.target(), NOISE)
     assert areas_made(world) == ['origin']
     assert 'recovery of the clone begins at the checkpoint before the image' in world.log()
+    assert ('not of one moment' in world.log()) == (what == 'doublewrite')
     unharmed(donor, pid)
     world.as_before()
 
 
-@pytest.mark.parametrize('how', ['device', 'plain', 'bind'])
+@pytest.mark.parametrize('how', ['device', 'plain', 'bind'] if ALL else ['device', 'plain'])
 def test_schema_elsewhere(world, how):
     """A schema on another device has an image of its own; on a partition it is read as it runs; a bind mount is found."""
     world = world(AREA, SMALL)
