@@ -125,6 +125,7 @@ def test_daemon_stands_still(box):
         with cloned(box, donor, commits) as (clone, target):
             with stopped(donor):
                 write_over(donor)
+            print(f'with a daemon that stood still the longest commit took {1000 * commits.longest():.0f} ms')
             assert commits.count and commits.longest() < LONGEST_S
             assert donor.log_text().count('clone goes on without holding redo files') == 1
             donor.sql(f'KILL QUERY {clone.id}')
