@@ -56,7 +56,8 @@ enum sc_ctl_type {
 	SC_CTL_PROGRESS = 10,	    /* daemon: struct sc_ctl_progress */
 	SC_CTL_DONE = 11,   /* daemon: struct sc_ctl_done; the job succeeded */
 	SC_CTL_ERROR = 12,  /* daemon: struct sc_ctl_error; the job failed and
-			       everything it made is undone */
+			       everything it made is undone, or the message
+			       says what is not yet */
 	SC_CTL_CANCEL = 13, /* plugin: end the job; answered by ERROR 1317 */
 	SC_CTL_LOG = 14,    /* embedded daemon: u8 level, string */
 	SC_CTL_STATUS = 15, /* CLI: no body */
