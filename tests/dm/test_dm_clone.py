@@ -80,9 +80,9 @@ def test_instance(places, services, layout, kind):
     assert table() == before
 
 
-def begin_slowly(donor, target):
+def begin_slowly(donor, target, *rate):
     """A local clone that takes long, when it copies."""
-    slow(donor)
+    slow(donor, *rate)
     clone = Background(donor, local(target))
     clone.__enter__()
     copying(donor)
@@ -157,7 +157,7 @@ def test_image_that_stays(places, services):
     donor = start_donor(box, megabytes=20, loose_clone_daemon_socket=service.path)
     donor.sql("SET GLOBAL clone_provider = 'DM'")
     before, pid, clones = table(), donor.pid, other.path('clones')
-    clone = begin_slowly(donor, clones + '/first')
+    clone = begin_slowly(donor, clones + '/first', 20)
     minor = run('dmsetup', 'info', '-c', '--noheadings', '-o', 'minor', 'origin-snapclone-snap').strip()
     with open(f'/dev/dm-{minor}', 'rb'):
         fast(donor)
