@@ -102,7 +102,7 @@ static int scan_subdir(struct scan *sc, int at, const char *name,
 	struct stat st;
 
 	if (fstatat(at, name, &st, 0) < 0)
-		return errno == ENOENT ? 0 : scan_failed(sc, errno, path);
+		return is_nothing(sc, errno) ? 0 : scan_failed(sc, errno, path);
 	if (!S_ISDIR(st.st_mode))
 		return 0;
 	if (depth >= SC_MAX_DEPTH)
