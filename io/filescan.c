@@ -59,22 +59,6 @@ static bool is_listed(const struct scan *sc, const char *path)
 
 static int scan_dir(struct scan *sc, int at, const char *prefix, int depth);
 
-/* Another directory of tablespaces, which is walked for itself. */
-static bool is_root(const struct scan *sc, int dir)
-{
-	const struct sc_roots *roots = sc->image->roots;
-	struct stat st;
-
-	if (!roots || roots->n == 1 || fstat(dir, &st) < 0)
-		return false;
-	for (unsigned i = 0; i < roots->n; i++) {
-		if (st.st_dev == sc->root_st[i].st_dev &&
-		    st.st_ino == sc->root_st[i].st_ino)
-			return true;
-	}
-	return false;
-}
-
 /* Gone, for DDL runs; and what mysqld cannot read, outside its data directory,
  * is not its. */
 static bool is_nothing(const struct scan *sc, int sys_errno)
@@ -118,7 +102,10 @@ static int scan_subdir(struct scan *sc, int at, const char *name,
 		return 0;
 	if (sub < 0)
 		return scan_failed(sc, -sub, path);
-	return is_root(sc, sub) ? 0 : scan_dir(sc, sub, path, depth + 1);
+	/* Each directory of tablespaces is walked for itself. */
+	return sc_roots_has(sc->image->roots, sub)
+		       ? 0
+		       : scan_dir(sc, sub, path, depth + 1);
 }
 
 /* Files outside the data directory have no directory in their names. */
@@ -260,23 +247,10 @@ static int scan_roots(struct scan *sc)
 	return 0;
 }
 
-static int stat_roots(struct scan *sc)
-{
-	const struct sc_roots *roots = sc->image->roots;
-
-	for (unsigned i = 0; roots && i < roots->n; i++) {
-		if (fstat(roots->fd[i], &sc->root_st[i]) < 0)
-			return scan_failed(sc, errno, roots->path[i]);
-	}
-	return 0;
-}
-
 static int scan_all(struct scan *sc, const char *data_file_path)
 {
-	int rc = stat_roots(sc);
+	int rc = scan_system(sc, data_file_path);
 
-	if (rc == 0)
-		rc = scan_system(sc, data_file_path);
 	if (rc == 0)
 		rc = scan_dir(sc, sc->image->root, "", 0);
 	if (rc == 0)

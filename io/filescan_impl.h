@@ -41,7 +41,6 @@ struct scan {
 	uint32_t page_size;
 	size_t n_system; /* files of the system tablespace */
 	unsigned root;	 /* the directory that is walked, of image->roots */
-	struct stat root_st[SC_MAX_ROOTS]; /* when there are several */
 	struct known known;
 	struct candidate ahead[SCAN_AHEAD]; /* a ring */
 	size_t first, n_ahead;

@@ -104,7 +104,7 @@ bool sc_roots_has(const struct sc_roots *roots, int dir)
 {
 	struct stat st, root;
 
-	for (unsigned i = 1; roots && i < roots->n; i++) {
+	for (unsigned i = 0; roots && roots->n > 1 && i < roots->n; i++) {
 		if (fstat(dir, &st) == 0 && fstat(roots->fd[i], &root) == 0 &&
 		    st.st_dev == root.st_dev && st.st_ino == root.st_ino)
 			return true;

@@ -71,8 +71,8 @@ bool sc_undo_name_implicit(const char *name);
 /* The index of the directory in which a file of the clone lies. */
 unsigned sc_roots_find(const struct sc_roots *roots, const char *path);
 
-/* Is that open directory one of them, but the first? A walk of another one goes
- * round it. roots may be NULL. */
+/* Is that open directory one of several? A walk of another one goes round it.
+ * roots may be NULL. */
 bool sc_roots_has(const struct sc_roots *roots, int dir);
 
 /* Its descriptor; roots NULL: everything lies in datadir. */

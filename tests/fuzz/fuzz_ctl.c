@@ -18,6 +18,7 @@ union message {
 	struct sc_ctl_donor_start donor_start;
 	struct sc_ctl_donor_ready donor_ready;
 	struct sc_ctl_recipient_start recipient_start;
+	struct sc_ctl_places places;
 	struct sc_ctl_progress progress;
 	struct sc_ctl_locked locked;
 	struct sc_ctl_settled settled;
@@ -48,6 +49,7 @@ SIMPLE(hello)
 SIMPLE(donor_start)
 SIMPLE(donor_ready)
 SIMPLE(recipient_start)
+SIMPLE(places)
 SIMPLE(progress)
 SIMPLE(locked)
 SIMPLE(settled)
@@ -117,6 +119,7 @@ static void (*const bodies[])(struct sc_dec, const struct sc_dec *) = {
 	[SC_CTL_STATUS_REPLY] = try_job_status,
 	[SC_CTL_KEYS_WANTED] = try_refs,
 	[SC_CTL_KEYS] = try_keys,
+	[SC_CTL_CLEAN] = try_places,
 	[SC_CTL_LOCKED] = try_locked,
 	[SC_CTL_SETTLED] = try_settled,
 };
