@@ -23,6 +23,8 @@
 #define DEADLINE_MS 200 /* how long it may be too far behind */
 /* A daemon that was not heard yet is still starting. */
 #define STARTING_MS 1000
+/* Bytes of redo in CHECK_MS: background threads write some. */
+#define NEXT_TO_NOTHING (64ull << 10)
 
 /* How far behind, and since when too far. */
 struct lag {
@@ -95,17 +97,20 @@ static uint64_t limit(struct lag *lag, uint64_t behind, uint64_t capacity,
 /*
  * The server may stall before that: threads wait from somewhere between 2/5 and
  * 4/5 of the capacity on, which nothing tells, and the checkpoint was nearly as
- * old when we registered. Is it there? Then it writes next to nothing.
+ * old when we registered. Is it there? Then it writes next to nothing. A busy
+ * server whose redo log is large and half full is not: the follower needs
+ * seconds to read that.
  * Source: log_free_check_capacity(), log0chkp.cc
  * (LOG_CONCCURENCY_MARGIN_MAX_PCT).
  */
 static bool is_stalled(struct lag *lag, uint64_t lsn, uint64_t behind,
 		       uint64_t capacity, uint64_t now)
 {
-	bool writes = lsn - SC_MIN(lsn, lag->checked_lsn) > capacity / 1024;
+	bool writes = lsn - SC_MIN(lsn, lag->checked_lsn) >
+		      SC_MIN(capacity / 1024, NEXT_TO_NOTHING);
 
 	lag->checked_lsn = lsn;
-	if (writes || behind <= capacity / 8)
+	if (writes || behind <= capacity * 3 / 8)
 		lag->stalled_since = 0;
 	else if (lag->stalled_since == 0)
 		lag->stalled_since = now;
