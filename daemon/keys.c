@@ -109,9 +109,13 @@ int sc_keys_take(struct sc_keys *keys, const struct sc_ctl_msg *msg,
 {
 	CLEANUP_KEYS struct sc_key_list got = { 0 };
 	struct sc_dec dec = sc_ctl_body(msg);
+	int rc = sc_key_get_list(&dec, &got);
 	SC_LOCK_SCOPE(&keys->lock);
 
-	if (sc_key_get_list(&dec, &got) < 0 || keys->answered == keys->asked)
+	if (rc < 0 && dec.no_memory)
+		return sc_err_set(err, SC_ER_INTERNAL_ERROR,
+				  "out of memory for the keys");
+	if (rc < 0 || keys->answered == keys->asked)
 		return sc_err_set(err, SC_ER_CLONE_PROTOCOL,
 				  "malformed or unexpected KEYS");
 	if (merge(&keys->masters, &got, err) < 0)

@@ -131,8 +131,11 @@ int sc_key_get_list(struct sc_dec *dec, struct sc_key_list *ret)
 	for (uint32_t i = 0; i < count && rc == 0; i++) {
 		rc = get_ref(dec, &key.ref);
 		sc_dec_raw(dec, key.value, sizeof(key.value));
-		if (rc == 0 && !dec->failed)
-			rc = sc_key_list_add(ret, &key);
+		if (rc < 0 || dec->failed)
+			continue;
+		/* They are not too many. */
+		rc = sc_key_list_add(ret, &key);
+		dec->no_memory = rc < 0;
 	}
 	explicit_bzero(&key, sizeof(key));
 	return rc < 0 ? -1 : sc_dec_end(dec);

@@ -66,7 +66,8 @@ void sc_key_put_refs(struct sc_enc *enc, const struct sc_key_ref *refs,
 		     size_t n);
 int sc_key_get_refs(struct sc_dec *dec, struct sc_key_ref *refs, size_t *n);
 void sc_key_put_list(struct sc_enc *enc, const struct sc_key_list *list);
-/* ret: freed by the caller also after a failure. */
+/* ret: freed by the caller also after a failure; dec->no_memory says when that
+ * was the reason. */
 int sc_key_get_list(struct sc_dec *dec, struct sc_key_list *ret);
 
 #endif
