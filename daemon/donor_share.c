@@ -19,12 +19,17 @@
 bool donor_may_share(struct donor *d, const struct sc_image_request *request)
 {
 	char why[SC_WHY_SIZE];
+	int rc;
 
 	if (!d->start.local || (d->start.provider != SC_PROVIDER_AUTO &&
 				d->start.provider != SC_PROVIDER_REFLINK))
 		return false;
-	if (sc_reflink_try(request->datadir, d->fds[SC_DONOR_FD_TARGET]) < 0)
+	rc = sc_reflink_try(request->datadir, d->fds[SC_DONOR_FD_TARGET]);
+	if (rc < 0) {
+		sc_info("files are not shared with the target directory: %s",
+			strerrordesc_np(-rc));
 		return false;
+	}
 	/* The target goes on sharing: what the server overwrites will take new
 	 * blocks for as long as it exists. */
 	if (!sc_reserve_has_room(request, why)) {
