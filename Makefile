@@ -42,7 +42,7 @@ LDFLAGS += -pthread $(if $(SAN),-fsanitize=$(SAN))
 
 PKGS    := devmapper jansson libcrypto liblz4 libssl libxxhash liburing libzstd zlib
 need     = $(if $(shell pkg-config --exists $(1) && echo y),,$(error $(1) is missing: run `make deps` (Debian package $(2))))
-ifeq ($(filter help clean deps uninstall demo bench bench-dm bench-lock check check-unit check-it check-dm check-dm-all check-san check-all fuzz fault storm lint,$(MAKECMDGOALS)),)
+ifeq ($(filter help clean deps uninstall demo bench bench-dm bench-lock check check-unit check-it check-it-all check-dm check-dm-all check-san check-all fuzz fault storm lint,$(MAKECMDGOALS)),)
 $(call need,devmapper,libdevmapper-dev)
 $(call need,jansson,libjansson-dev)
 $(call need,liblz4,liblz4-dev)
@@ -216,6 +216,11 @@ check-it: ## integration tests only (real mysqld)
 	$(MAKE) --no-print-directory all hooks
 	tests/run it
 
+check-it-all: ## the same, the long ones too
+	scripts/deps --check || scripts/deps
+	$(MAKE) --no-print-directory all hooks
+	tests/run it --all
+
 check-dm: ## tests that need device-mapper, in guests (minutes; as root)
 	scripts/deps --check || scripts/deps
 	$(MAKE) --no-print-directory all hooks dm
@@ -252,7 +257,7 @@ storm: ## 50 clones in storms of DDL, with every provider but dm (an hour; as ro
 
 # Long runs, one after the other; each is a target that ends with status 0 when
 # all is well. Whoever adds a long run adds it here.
-CHECK_ALL := check check-san check-dm-all fuzz fault storm
+CHECK_ALL := check check-it-all check-san check-dm-all fuzz fault storm
 
 check-all: ## everything, the long runs too (hours)
 	set -e; for t in $(CHECK_ALL); do echo "== make $$t"; $(MAKE) --no-print-directory $$t; done
@@ -296,7 +301,7 @@ lint: ## formatting of C, shellcheck (needs clang-format and shellcheck)
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST) | expand -t 24
 
-.PHONY: all units perf dm bench-dm bench-lock hooks install uninstall FORCE deps check check-unit check-it check-dm check-dm-all check-san demo bench clean lint help
+.PHONY: all units perf dm bench-dm bench-lock hooks install uninstall FORCE deps check check-unit check-it check-it-all check-dm check-dm-all check-san demo bench clean lint help
 .PHONY: fuzzers fuzz fault storm check-all
 .SECONDARY:
 -include $(shell [ -d build ] && find $(B)/obj $(B)/pic -name '*.d' 2>/dev/null)

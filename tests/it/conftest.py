@@ -14,6 +14,19 @@ from leftovers import leftovers  # noqa: E402
 from sandbox import Sandbox  # noqa: E402
 
 
+def pytest_configure(config):
+    """Our marker."""
+    config.addinivalue_line('markers', 'long: runs only with SNAPCLONE_LONG in the environment (tests/run it --all)')
+
+
+def pytest_collection_modifyitems(config, items):
+    """Long tests stay out, unless they are asked for: pytest counts them as deselected."""
+    if os.environ.get('SNAPCLONE_LONG'):
+        return
+    config.hook.pytest_deselected(items=[i for i in items if i.get_closest_marker('long')])
+    items[:] = [i for i in items if not i.get_closest_marker('long')]
+
+
 @pytest.fixture
 def box(request):
     """A sandbox; at the end nothing may be left in it or of it. A failed test's error logs are shown."""

@@ -174,6 +174,7 @@ def test_donor_daemon(world, step):
     unharmed(world.donor, pid)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize('step', STEPS['donor'])
 def test_donor_daemon_and_mysqld(world, step):
     """The donor's daemon and its mysqld die at the same moment; the donor recovers by itself."""
@@ -214,6 +215,7 @@ def test_mysqld(world, step):
     unharmed(world.donor, pid)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize('step', [s for s in STEPS['mysqld'] if s.startswith('finish:')])
 def test_mysqld_twice(world, step):
     """mysqld dies before binary logs and GTIDs are reset, and again in the start that does it."""

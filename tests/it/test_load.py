@@ -56,6 +56,7 @@ def test_noise_and_undo_tablespaces_instance(box):
     long_clone(box, donor, recipient, instance(donor, target), target, ALL)
 
 
+@pytest.mark.long
 def test_binlog_off_instance(box):
     """A donor without binary log: no GTIDs, the commits themselves are compared."""
     donor = start_donor(box, megabytes=60, skip_log_bin=None, innodb_redo_log_capacity='64M', gtid_mode='OFF',

@@ -15,6 +15,11 @@ COUNTS = re.compile(r'copied \d+ files, \d+ MiB; (\d+) pages checked, (\d+) read
                     r'doublewrite files, (\d+) taken unchecked')
 
 
+def long_run(value):
+    """A value of long runs only."""
+    return pytest.param(value, marks=pytest.mark.long)
+
+
 @pytest.fixture(autouse=True)
 def built():
     """All tests need our build."""
@@ -43,7 +48,7 @@ def counts(donor, mark):
     return [tuple(map(int, m)) for m in COUNTS.findall(donor.log_text(mark))]
 
 
-@pytest.mark.parametrize('page_size', [4096, 8192, 16384, 32768, 65536])
+@pytest.mark.parametrize('page_size', [4096, long_run(8192), 16384, long_run(32768), 65536])
 def test_every_kind(box, page_size):
     """CLONE LOCAL and CLONE INSTANCE while tables of these kinds are written to."""
     donor = page_tables.make(start_donor(box, megabytes=0, page_size=page_size), page_size)
@@ -66,7 +71,7 @@ def test_every_kind(box, page_size):
     unharmed(donor, pid)
 
 
-@pytest.mark.parametrize('page_size', [4096, 8192, 65536])
+@pytest.mark.parametrize('page_size', [4096, long_run(8192), long_run(65536)])
 def test_every_encrypted_kind(box, page_size):
     """The same, encrypted: every page is decrypted and checked."""
     donor = start_donor(box, megabytes=0, page_size=page_size, keyring_file=True)

@@ -137,6 +137,7 @@ def test_daemon_stands_still(box):
         other.conn.close()
 
 
+@pytest.mark.long
 def test_seal_waits_for_ddl(box):
     """DDL holds the lock that the seal wants, while redo is overwritten; the clone succeeds when it has ended. A global
     read lock, which holds commits itself, does not stand in the way either."""

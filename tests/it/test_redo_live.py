@@ -188,7 +188,7 @@ def check_rows(server, acked):
         assert server.sql(f'CHECK TABLE t.w{i} EXTENDED')[-1][-1] == 'OK'
 
 
-@pytest.mark.parametrize('capacity,seconds', [('8M', 8), ('64M', 12)])
+@pytest.mark.parametrize('capacity,seconds', [('8M', 8), pytest.param('64M', 12, marks=pytest.mark.long)])
 def test_live_copy_recovers_to_exactly_e(box, tool, capacity, seconds):
     """Copy under load + followed redo = the donor at E; then other ends of the same redo."""
     donor = box.server('donor', innodb_redo_log_capacity=capacity, innodb_flush_log_at_trx_commit=2,
@@ -279,7 +279,7 @@ def page_counts(tool, server, place):
     return out
 
 
-@pytest.mark.parametrize('page_size', [4096, 16384, 65536])
+@pytest.mark.parametrize('page_size', [4096, 16384, pytest.param(65536, marks=pytest.mark.long)])
 def test_pages_of_a_real_server(box, tool, page_size):
     """Every page size, KEY_BLOCK_SIZE and checksum algorithm a server writes is sound to us; a flipped bit is not."""
     server = box.server('pages', page_size=page_size).start()

@@ -106,6 +106,7 @@ def test_in_place(world):
     unharmed(donor, pid)
 
 
+@pytest.mark.long
 def test_redo_of_the_image(world):
     """The follower has not come to S: it goes on in the image. clone_status of the donor says what it did."""
     donor = world.donor
@@ -132,6 +133,7 @@ def begins_anew(world, target, why):
     assert top['image_lsn'] is None and 'redo_lost' not in top and top['binlog_file']
 
 
+@pytest.mark.long
 def test_ddl_while_the_image_was_made(world):
     """What such DDL logged and InnoDB did not would be run again by a replica: the clone begins anew."""
     world.serve(SNAPCLONE_LOSE_REDO='image')

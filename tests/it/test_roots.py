@@ -19,6 +19,7 @@ from template import give
 from test_check import snapclone
 from test_inplace_kill import COMMITTED, HOOKS, World, need_hooks
 
+LONG = pytest.mark.long
 SETTINGS = ('innodb_undo_directory', 'innodb_data_home_dir')
 
 
@@ -98,7 +99,7 @@ def undo_ddl(donor):
         thread.join()
 
 
-@pytest.mark.parametrize('how', ['local', 'instance'])
+@pytest.mark.parametrize('how', [pytest.param('local', marks=LONG), 'instance'])
 def test_data_directory(world, how):
     """All of it lies in the new directory; undo tablespaces come and go meanwhile."""
     box, donor = world.box, world.donor
@@ -164,9 +165,10 @@ def verify(world):
         world.start()
 
 
-@pytest.mark.parametrize('side, step', [('daemon', 'inplace:rename new files'), ('daemon', 'recipient:seal'),
-                                        ('both', 'inplace:sync'), ('both', 'recipient:receive'),
-                                        ('both', 'recipient:commit')])
+@pytest.mark.parametrize('side, step', [('daemon', 'inplace:rename new files'), ('both', 'recipient:commit'),
+                                        pytest.param('daemon', 'recipient:seal', marks=LONG),
+                                        pytest.param('both', 'inplace:sync', marks=LONG),
+                                        pytest.param('both', 'recipient:receive', marks=LONG)])
 def test_killed(world, side, step):
     """The recipient's daemon dies, or its mysqld with it: the old data or the new, in every directory."""
     world.recipient.sql("CREATE UNDO TABLESPACE own ADD DATAFILE 'own.ibu'")
