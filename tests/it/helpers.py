@@ -3,6 +3,7 @@
 import contextlib
 import os
 import shutil
+import subprocess
 import threading
 import time
 
@@ -12,7 +13,7 @@ from leftovers import children_of, read
 from proof.load import load
 from proof.prove import Case, failures, prepare_donor, prove, table
 from proof.writer import Writers, now_us
-from template import BUILD
+from template import BUILD, TREE
 
 # TEST_PLUGIN=stock runs the same tests on the stock plugin: what they demand of ours, stock does too.
 OURS = os.environ.get('TEST_PLUGIN', 'ours')
@@ -75,6 +76,15 @@ def instance(donor, target, clause='', user=USER, password=PASSWORD, port=None):
     """CLONE INSTANCE statement."""
     return (f"CLONE INSTANCE FROM '{user}'@'127.0.0.1':{port or donor.port} IDENTIFIED BY '{password}' "
             f"DATA DIRECTORY = '{target}' {clause}")
+
+
+def compiled(source, directory):
+    """A helper program in C: tests/it/NAME.c, linked with the library of the daemon; its path."""
+    out = os.path.join(directory, source.removesuffix('.c'))
+    subprocess.run([os.environ.get('CC', 'cc'), '-std=gnu11', '-D_GNU_SOURCE', '-O2', '-g', '-Wall', '-Wextra', '-Werror',
+                    '-pthread', '-I.', '-o', out, f'tests/it/{source}', 'build/libsnapclone.a',
+                    '-lcrypto', '-lz', '-llz4'], cwd=TREE, check=True)
+    return out
 
 
 class Background:

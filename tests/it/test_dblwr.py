@@ -10,9 +10,9 @@ import threading
 import pytest
 
 import page_tables
-from helpers import wait_for
+from helpers import compiled, wait_for
 from proof import checks_files, damage
-from template import TREE, give
+from template import give
 
 SIZE = 16384
 
@@ -20,11 +20,7 @@ SIZE = 16384
 @pytest.fixture(scope='module')
 def tool(tmp_path_factory):
     """The compiled helper program."""
-    out = str(tmp_path_factory.mktemp('dblwr') / 'repair_main')
-    subprocess.run([os.environ.get('CC', 'cc'), '-std=gnu11', '-D_GNU_SOURCE', '-O2', '-g', '-Wall', '-Wextra', '-Werror',
-                    '-pthread', '-I.', '-o', out, 'tests/it/repair_main.c', 'build/libsnapclone.a',
-                    '-lcrypto', '-lz', '-llz4'], cwd=TREE, check=True)
-    return out
+    return compiled('repair_main.c', tmp_path_factory.mktemp('dblwr'))
 
 
 def write(server, stopping):

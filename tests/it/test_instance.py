@@ -2,13 +2,11 @@
 """CLONE INSTANCE ... DATA DIRECTORY: right under load; TLS clauses as stock."""
 import os
 import shutil
-import time
 
 import pytest
 
-from helpers import (OURS, add_user, clone_under_load, instance, need_ours, only_ours, start_donor, start_recipient,
+from helpers import (OURS, add_user, clone_under_load, instance, need_ours, start_donor, start_recipient,
                      unharmed)
-from proof.checks_files import data_files
 from sandbox import Sandbox
 
 CLAUSES = ['', 'REQUIRE SSL', 'REQUIRE NO SSL']

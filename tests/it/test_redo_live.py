@@ -6,7 +6,6 @@ must start on a stock server, be scanned to exactly E and hold every row acknowl
 and 64 MiB of redo capacity, so that files are recycled under the follower.
 """
 import fnmatch
-import glob
 import json
 import os
 import shutil
@@ -16,9 +15,8 @@ import time
 
 import pytest
 
-TREE = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
-SOURCES = ['tests/it/redo_follow_main.c', 'io/crc32c.c', 'io/pages.c', 'io/page_legacy.c', 'io/page_open.c',
-           'io/page_inflate.c', 'io/aes.c', 'io/base/err.c', 'io/base/fdio.c'] + sorted(glob.glob('io/redo/*.c', root_dir=TREE))
+from helpers import compiled
+
 SKIP = ('#*', 'binlog.*', 'ibtmp1', 'auto.cnf', '*.pem', '*.pid', '*.sock', 'mysqld-auto.cnf', '*-bin.*', 'undo_*.log')
 TABLESPACES = ('*.ibd', '*.ibu', 'undo_*', 'ibdata*')
 WRITERS = 4
@@ -27,11 +25,7 @@ WRITERS = 4
 @pytest.fixture(scope='module')
 def tool(tmp_path_factory):
     """The compiled helper program."""
-    out = str(tmp_path_factory.mktemp('redo') / 'redo_follow_main')
-    subprocess.run([os.environ.get('CC', 'cc'), '-std=gnu11', '-D_GNU_SOURCE', '-O2', '-g', '-Wall', '-Wextra',
-                    '-Werror', '-pthread', '-I.', '-o', out] + SOURCES + ['-lcrypto', '-lz', '-llz4'],
-                   cwd=TREE, check=True)
-    return out
+    return compiled('redo_follow_main.c', tmp_path_factory.mktemp('redo'))
 
 
 def words(line):

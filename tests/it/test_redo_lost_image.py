@@ -9,7 +9,7 @@ import pytest
 
 from disks import head, on_disk, snapshots
 from helpers import (OURS, Background, copying, local, slow, start_donor, unharmed, wait_for)
-from inplace import EndWatcher, in_place, recipient_of, replace, status, tidy
+from inplace import EndWatcher, in_place, recipient_of, status, tidy
 from proof.prove import Case, failures, prove, prove_in_place, table
 from proof.writer import NOISE, TABLES, Writers, now_us
 from service import Service

@@ -1,24 +1,19 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """Notes of DDL in the redo of a real server: every statement that writes pages without redo gives its note, DML hardly any."""
-import glob
 import os
 import subprocess
 
 import pytest
 
-TREE = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
-SOURCES = ['tests/it/redo_notes_main.c', 'io/crc32c.c', 'io/pages.c', 'io/page_legacy.c', 'io/page_open.c',
-           'io/page_inflate.c', 'io/aes.c', 'io/base/err.c', 'io/base/fdio.c'] + sorted(glob.glob('io/redo/*.c', root_dir=TREE))
+from helpers import compiled
+
 COUNTS = ('created', 'renamed', 'deleted', 'loaded', 'built', 'decrypted')
 
 
 @pytest.fixture(scope='module')
 def tool(tmp_path_factory):
     """The compiled helper program."""
-    out = str(tmp_path_factory.mktemp('notes') / 'redo_notes_main')
-    subprocess.run([os.environ.get('CC', 'cc'), '-std=gnu11', '-D_GNU_SOURCE', '-O2', '-g', '-Wall', '-Wextra',
-                    '-Werror', '-pthread', '-I.', '-o', out] + SOURCES + ['-lcrypto', '-lz', '-llz4'], cwd=TREE, check=True)
-    return out
+    return compiled('redo_notes_main.c', tmp_path_factory.mktemp('notes'))
 
 
 class Notes:

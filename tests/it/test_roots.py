@@ -11,7 +11,7 @@ import pytest
 from disks import disk, logged
 from helpers import (INSTALL, OURS, Background, add_user, clone_under_load, copying, fast, instance, local, nothing_left,
                      slow, unharmed)
-from inplace import ENDED, in_place, is_clone, replace
+from inplace import ENDED, in_place, replace
 from proof.load import load
 from proof.prove import prepare_donor
 from sandbox import Sandbox

@@ -5,9 +5,7 @@ import os
 import re
 import shutil
 import signal
-import socket
 import subprocess
-import time
 
 import pytest
 

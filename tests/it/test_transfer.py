@@ -1,11 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """What travels and how fast: bandwidth limits, compression, holes and zeroes, the donor's page cache."""
-import contextlib
 import ctypes
 import mmap
 import os
-import shutil
-import subprocess
 import time
 
 import pytest
