@@ -16,8 +16,9 @@ MEMORY = '2G'
 BARE = os.path.join(TREE, 'build', 'dm', 'bare_swap')
 FILE_MIB = 500
 PIECE = os.urandom(1 << 20)
-# Generous: other guests share the machine. What it shall find is a swap that writes the dirty pages while writers wait.
-FACTOR, SLACK_MS = 3, 300
+# What it shall find is a swap that writes the dirty pages while writers wait: every round has that. Other guests share
+# the machine, and what they cost only some rounds have.
+FACTOR, SLACK_MS, ROUNDS = 3, 300, 4
 
 
 class Writer(threading.Thread):
@@ -63,27 +64,39 @@ class Writer(threading.Thread):
         assert not self.error, self.error
 
 
+def one_round(writer, directory):
+    """Milliseconds: {'bare', 'swap', 'undo': (the change, the longest write around it)}, and the longest write alone."""
+    device = os.stat(directory).st_dev
+    writer.write(FILE_MIB // 2)
+    alone = writer.stall()
+    took = {'bare': int(subprocess.run([BARE, f'{os.major(device)}:{os.minor(device)}', '1'], stdout=subprocess.PIPE,
+                                       timeout=120, check=True).stdout) / 1000}
+    writer.write(10)
+    stall = {'bare': writer.stall()}
+    with Image(directory, f'--cow={AREA}') as image:
+        writer.write(10)
+        took['swap'], stall['swap'] = int(image.made[1]) / 1000, writer.stall()
+    writer.write(10)
+    took['undo'], stall['undo'] = int(image.undone.split()[1]) / 1000, writer.stall()
+    return {name: (took[name], stall[name]) for name in took}, alone
+
+
+def is_calm(times, alone):
+    """Does neither change take much longer than a bare one, nor any write around it?"""
+    (bare, bare_stall), *ours = times.values()
+    return all(took < FACTOR * bare + SLACK_MS and stall < FACTOR * max(bare_stall, alone) + SLACK_MS
+               for took, stall in ours)
+
+
 @pytest.mark.parametrize('kind', ['xfs', 'ext4'])
 def test_longest_write(stack, kind):
     """Swap, undo and the longest write beside those of a suspend and resume without an image."""
     directory = stack.filesystem(kind, stack.dm('origin', linear(ORIGIN)))
     run('dd', 'if=/dev/zero', f'of={AREA}', 'bs=1M', 'count=1', 'conv=fsync', 'status=none')
-    device = os.stat(directory).st_dev
+    rounds = []
     with Writer(directory + '/big') as writer:
         writer.write(FILE_MIB)
         writer.stall()
-        writer.write(FILE_MIB // 2)
-        alone = writer.stall()
-        bare = int(subprocess.run([BARE, f'{os.major(device)}:{os.minor(device)}', '1'], stdout=subprocess.PIPE,
-                                  timeout=120, check=True).stdout) / 1000
-        writer.write(10)
-        bare_stall = writer.stall()
-        with Image(directory, f'--cow={AREA}') as image:
-            writer.write(10)
-            swap, swap_stall = int(image.made[1]) / 1000, writer.stall()
-        writer.write(10)
-        undo, undo_stall = int(image.undone.split()[1]) / 1000, writer.stall()
-    print(f'{kind}, ms: bare suspend and resume {bare:.0f}, swap {swap:.0f}, undo {undo:.0f}; the longest write: '
-          f'alone {alone:.0f}, around the bare one {bare_stall:.0f}, the swap {swap_stall:.0f}, the undo {undo_stall:.0f}')
-    assert max(swap, undo) < FACTOR * bare + SLACK_MS
-    assert max(swap_stall, undo_stall) < FACTOR * max(bare_stall, alone) + SLACK_MS
+        while len(rounds) < ROUNDS and not (rounds and is_calm(*rounds[-1])):
+            rounds.append(one_round(writer, directory))
+    assert is_calm(*rounds[-1]), rounds
