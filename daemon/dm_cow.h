@@ -92,5 +92,7 @@ uint64_t sc_dm_cow_want(uint64_t origin_bytes, uint64_t used_bytes,
 
 /* Remove zram devices of processes that died. Number removed or -1. */
 int sc_dm_cow_reap_zram(struct sc_err *err);
+/* Is there any of ours, of a process that lives too? */
+bool sc_dm_cow_has_zram(void);
 
 #endif

@@ -199,19 +199,35 @@ const struct sc_dm_cow_kind sc_dm_cow_zram = {
 	.fill = zram_fill,
 };
 
+/* The number in the next name of ours; -1: there is no more. */
+static int next_noted(DIR *dir)
+{
+	struct dirent *de;
+	char end;
+	int id;
+
+	while (dir && (de = readdir(dir))) {
+		if (sscanf(de->d_name, "zram-%d%c", &id, &end) == 1)
+			return id;
+	}
+	return -1;
+}
+
+bool sc_dm_cow_has_zram(void)
+{
+	CLEANUP_CLOSEDIR DIR *dir = opendir(RUN_DIR);
+
+	return next_noted(dir) >= 0;
+}
+
 int sc_dm_cow_reap_zram(struct sc_err *err)
 {
 	CLEANUP_CLOSEDIR DIR *dir = opendir(RUN_DIR);
-	struct dirent *de;
-	int n = 0;
+	int n = 0, id;
 
-	while (dir && (de = readdir(dir))) {
-		int id, rc;
-		char end;
+	while ((id = next_noted(dir)) >= 0) {
+		int rc = remove_device(id);
 
-		if (sscanf(de->d_name, "zram-%d%c", &id, &end) != 1)
-			continue;
-		rc = remove_device(id);
 		if (rc < 0)
 			sc_err_sys(err, SC_ER_INTERNAL_ERROR, -rc,
 				   "cannot remove the device zram%d", id);

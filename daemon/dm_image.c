@@ -7,6 +7,7 @@
 #include "daemon/dm_lock.h"
 #include "daemon/dm_steps.h"
 #include "daemon/dm_sysfs.h"
+#include "daemon/left.h"
 #include "io/base/log.h"
 #include "io/base/num.h"
 
@@ -43,6 +44,16 @@ static int prepare(struct sc_dm_image *im, int dir, struct sc_err *err)
 	return sc_dm_origin_find(im->sys, im->dir, &im->origin, err);
 }
 
+static int undo_steps(struct sc_dm_image *im, struct sc_err *err)
+{
+	if (sc_dm_steps_undo(im, err) == 0)
+		return 0;
+	return sc_err_context(
+		err,
+		"undoing the image of %s (`snapclone cleanup` removes what stayed)",
+		im->origin.name);
+}
+
 int sc_dm_image_open(const struct sc_dm_settings *settings, int dir,
 		     struct sc_dm_image **ret, struct sc_err *err)
 {
@@ -57,10 +68,8 @@ int sc_dm_image_open(const struct sc_dm_settings *settings, int dir,
 		*ret = im;
 		return 0;
 	}
-	if (sc_dm_steps_undo(im, &undo) < 0)
-		sc_error(
-			"undoing the image of %s: %s; `snapclone cleanup` removes what stayed",
-			im->origin.name, undo.msg);
+	if (undo_steps(im, &undo) < 0)
+		sc_left_keep("dm", &undo);
 	image_free(im);
 	return -1;
 }
@@ -98,13 +107,8 @@ int sc_dm_image_fill(struct sc_dm_image *im, struct sc_dm_fill *ret,
 int sc_dm_image_close(struct sc_dm_image *im, uint64_t *ret_undo_us,
 		      struct sc_err *err)
 {
-	int rc = sc_dm_steps_undo(im, err);
+	int rc = undo_steps(im, err);
 
-	if (rc < 0)
-		sc_err_context(
-			err,
-			"undoing the image of %s (`snapclone cleanup` removes what stayed)",
-			im->origin.name);
 	if (ret_undo_us)
 		*ret_undo_us = im->undo_us;
 	image_free(im);

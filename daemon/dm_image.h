@@ -37,8 +37,9 @@ struct sc_dm_image {
 
 /*
  * Make an image of the device under the directory `dir` (borrowed for the
- * call). 0, or -1 with nothing left. One image of a device at a time. Takes as
- * long as the file system's dirty pages take to write. Any thread.
+ * call). 0, or -1; what could not be undone then is kept (daemon/left.h). One
+ * image of a device at a time. Takes as long as the file system's dirty pages
+ * take to write. Any thread.
  */
 int sc_dm_image_open(const struct sc_dm_settings *settings, int dir,
 		     struct sc_dm_image **ret, struct sc_err *err);
@@ -62,5 +63,9 @@ int sc_dm_image_close(struct sc_dm_image *image, uint64_t *ret_undo_us,
  * Number of images removed, or -1 with the first failure after trying the rest.
  */
 int sc_dm_reap(struct sc_err *err);
+
+/* Is there any device of ours on this host, of a process that lives too? Also
+ * when that cannot be seen. */
+bool sc_dm_remains(void);
 
 #endif

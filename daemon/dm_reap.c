@@ -149,6 +149,20 @@ static int reap(struct reaping *r)
 	return SC_MAX(SC_MAX(snaps, reals), SC_MAX(cows, zrams));
 }
 
+bool sc_dm_remains(void)
+{
+	struct sc_err ignored = SC_ERR_INIT;
+	struct reaping r = { .err = &ignored };
+	bool found = sc_dm_setup(&ignored) < 0 || look_at_all(&r) < 0 ||
+		     sc_dm_cow_has_zram();
+
+	for (unsigned i = 0; i < r.n; i++)
+		found |= !strncmp(r.devices[i].uuid, SC_DM_UUID_PREFIX,
+				  strlen(SC_DM_UUID_PREFIX));
+	free(r.devices);
+	return found;
+}
+
 int sc_dm_reap(struct sc_err *err)
 {
 	struct reaping r = { .err = err };

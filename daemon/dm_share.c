@@ -4,6 +4,7 @@
 
 #include "daemon/dm_sysfs.h"
 #include "daemon/dm_watch.h"
+#include "daemon/left.h"
 #include "io/base/cleanup.h"
 #include "io/base/log.h"
 #include "io/base/num.h"
@@ -110,7 +111,7 @@ static int make(const struct sc_dm_settings *settings, int dir,
 		struct sc_dm_shared **ret, struct sc_err *err)
 {
 	struct sc_dm_watcher watcher = { .lost = lost, .filled = filled };
-	struct sc_err ignored = SC_ERR_INIT;
+	struct sc_err undo = SC_ERR_INIT;
 	struct sc_dm_shared *s = calloc(1, sizeof(*s));
 
 	if (!s)
@@ -121,7 +122,8 @@ static int make(const struct sc_dm_settings *settings, int dir,
 	}
 	watcher.ctx = s;
 	if (sc_dm_watch_start(s->image, &watcher, &s->watch, err) < 0) {
-		(void)sc_dm_image_close(s->image, NULL, &ignored);
+		if (sc_dm_image_close(s->image, NULL, &undo) < 0)
+			sc_left_keep("dm", &undo);
 		free(s);
 		return -1;
 	}

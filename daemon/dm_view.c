@@ -4,6 +4,7 @@
 #include "daemon/dm_view.h"
 
 #include "daemon/dm_mount.h"
+#include "daemon/left.h"
 #include "io/base/log.h"
 #include "io/base/num.h"
 #include "io/direct.h"
@@ -119,7 +120,7 @@ static void dm_close(struct sc_image *image)
 	struct sc_err err = SC_ERR_INIT;
 
 	if (dm_undo(image, &err) < 0)
-		sc_error("provider dm: %s", err.msg);
+		sc_left_keep("dm", &err);
 	sc_mounts_free(&dm->mounts);
 	free(dm->parts);
 	free(dm->dirs);

@@ -6,6 +6,7 @@
  */
 #include "daemon/donor.h"
 
+#include "daemon/left.h"
 #include "io/base/cleanup.h"
 #include "io/base/clock.h"
 #include "io/base/fdio.h"
@@ -163,7 +164,7 @@ static void give_back(struct donor *d)
 		return;
 	d->given_back = true;
 	if (image->undo(image, &err) < 0)
-		sc_provider_keep_left(image, &err);
+		sc_left_keep(image->provider, &err);
 	sc_job_image(&d->job, image->provider, image->swap_us, image->undo_us);
 	sc_job_area(&d->job, 0, 0);
 	if (image->undo_us)

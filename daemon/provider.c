@@ -2,6 +2,7 @@
 /* The providers, and the choice between them; see provider.h. */
 #include "daemon/provider.h"
 
+#include "daemon/left.h"
 #include "io/base/cleanup.h"
 #include "io/base/log.h"
 
@@ -17,16 +18,8 @@ const struct sc_provider *const sc_providers[] = {
 	NULL,
 };
 
-/* What could not be given back. */
-static struct {
-	pthread_mutex_t lock;
-	struct sc_err why;
-} left = { .lock = PTHREAD_MUTEX_INITIALIZER };
-
-static const struct sc_provider *by_choice(enum sc_provider_choice choice)
+static const struct sc_provider *by_name(const char *name)
 {
-	const char *name = sc_provider_choice_name(choice);
-
 	for (size_t i = 0; sc_providers[i]; i++) {
 		if (!strcasecmp(sc_providers[i]->name, name))
 			return sc_providers[i];
@@ -63,7 +56,7 @@ static int open_wanted(const struct sc_image_request *request,
 		       enum sc_provider_choice wanted, struct sc_image **ret,
 		       struct sc_err *err)
 {
-	const struct sc_provider *p = by_choice(wanted);
+	const struct sc_provider *p = by_name(sc_provider_choice_name(wanted));
 	struct sc_image_request forced = *request;
 	char why[SC_WHY_SIZE] = "";
 
@@ -80,34 +73,44 @@ static int open_wanted(const struct sc_image_request *request,
 	return 0;
 }
 
-void sc_provider_keep_left(const struct sc_image *image,
-			   const struct sc_err *why)
+/* unknown: the answer when the provider cannot look. */
+static bool remains(const struct sc_left *left, const struct sc_config *config,
+		    bool unknown)
 {
-	SC_LOCK_SCOPE(&left.lock);
+	const struct sc_provider *p = by_name(left->provider);
 
-	left.why = *why;
-	sc_err_context(&left.why, "provider %s could not give its image back",
-		       image->provider);
-	sc_error("%s", left.why.msg);
+	return p && p->remains ? p->remains(config) : unknown;
 }
 
-void sc_provider_left(char *text)
+void sc_provider_left(const struct sc_config *config, char *text)
 {
-	SC_LOCK_SCOPE(&left.lock);
+	struct sc_left left;
 
-	snprintf(text, SC_ERR_MSG_SIZE, "%s", left.why.msg);
+	*text = '\0';
+	if (!sc_left_get(&left))
+		return;
+	if (remains(&left, config, true))
+		snprintf(text, SC_ERR_MSG_SIZE, "%s", left.text);
+	else
+		sc_left_forget(&left);
 }
 
 /* One job tries, others that begin with it wait for that. */
 static void remove_left(const struct sc_config *config)
 {
+	static pthread_mutex_t trying = PTHREAD_MUTEX_INITIALIZER;
 	struct sc_err logged = SC_ERR_INIT;
-	SC_LOCK_SCOPE(&left.lock);
+	struct sc_left left;
+	SC_LOCK_SCOPE(&trying);
 
-	if (!sc_err_is_set(&left.why) || sc_provider_reap(config, &logged) < 0)
+	if (!sc_left_get(&left) || sc_provider_reap(config, &logged) < 0)
 		return;
+	if (remains(&left, config, false)) {
+		sc_info("what an earlier image has left stays for now: another process has images");
+		return;
+	}
 	sc_info("what an earlier image had left is gone");
-	left.why = (struct sc_err)SC_ERR_INIT;
+	sc_left_forget(&left);
 }
 
 int sc_provider_open(const struct sc_image_request *request,

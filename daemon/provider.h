@@ -62,6 +62,11 @@ struct sc_provider {
 	 * failure after trying the rest. NULL: nothing can be left.
 	 */
 	int (*reap)(const struct sc_config *config, struct sc_err *err);
+	/* Is there anything that reap() removes, or would if nobody had images?
+	 * Also when that cannot be seen. Changes nothing; blocks for
+	 * milliseconds; any thread. NULL: what reap() did not complain about
+	 * is gone. */
+	bool (*remains)(const struct sc_config *config);
 };
 
 /* Snapshots of the block devices through device-mapper: atomic when all is on
@@ -97,16 +102,10 @@ int sc_provider_open(const struct sc_image_request *request,
 		     enum sc_provider_choice wanted, struct sc_image **ret,
 		     struct sc_err *err);
 
-/*
- * An image could not be given back (struct sc_image, undo()). Nobody waits for
- * that: it is logged as an error, told by `snapclone status`, and removed
- * before the next image is made, or by reaping. Any thread.
- */
-void sc_provider_keep_left(const struct sc_image *image,
-			   const struct sc_err *why);
-/* What was left last and may be there still; text: SC_ERR_MSG_SIZE bytes, ""
- * when nothing was. Any thread. */
-void sc_provider_left(char *text);
+/* What could not be given back (daemon/left.h) and is there still, whoever may
+ * have removed it; text: SC_ERR_MSG_SIZE bytes, "" when nothing is. Blocks as
+ * remains(); any thread. */
+void sc_provider_left(const struct sc_config *config, char *text);
 
 /* Reap for every provider; each removal and each failure is logged. Returns
  * the number of images removed, or -1 with the first failure. */

@@ -174,18 +174,28 @@ static int dm_open(const struct sc_image_request *request,
 	return 0;
 }
 
+/* No root, no images. */
+static bool can_have_images(void)
+{
+	return geteuid() == 0 &&
+	       access("/sys/class/misc/device-mapper", F_OK) == 0;
+}
+
 static int dm_reap(const struct sc_config *config, struct sc_err *err)
 {
 	(void)config;
-	/* No root, no images. */
-	return geteuid() == 0 && access("/sys/class/misc/device-mapper",
-					F_OK) == 0
-		       ? sc_dm_reap(err)
-		       : 0;
+	return can_have_images() ? sc_dm_reap(err) : 0;
+}
+
+static bool dm_remains(const struct sc_config *config)
+{
+	(void)config;
+	return can_have_images() && sc_dm_remains();
 }
 
 const struct sc_provider sc_provider_dm = { .name = "dm",
 					    .one_directory = true,
 					    .probe = dm_probe,
 					    .open = dm_open,
-					    .reap = dm_reap };
+					    .reap = dm_reap,
+					    .remains = dm_remains };

@@ -255,7 +255,7 @@ static int reply_status(struct sc_session *s, struct sc_err *err)
 		sc_ctl_put_job_status(&enc, &st);
 	}
 	pthread_mutex_unlock(&r->lock);
-	sc_provider_left(left);
+	sc_provider_left(r->config, left);
 	sc_enc_str(&enc, left);
 	return sc_session_send(s, SC_CTL_STATUS_REPLY, &enc, err);
 }

@@ -151,22 +151,28 @@ def status(service):
 
 
 def test_image_that_stays(places, services):
-    """The snapshot is in use by somebody when it is to go: the clone counts, the daemon says so, and the next one removes it."""
+    """The snapshot is in use by somebody when it is to go: the clone counts, the daemon says so until cleanup or the next clone
+    removes it."""
     box, other = places()
     service = services(box, COW)
     donor = start_donor(box, megabytes=20, loose_clone_daemon_socket=service.path)
     donor.sql("SET GLOBAL clone_provider = 'DM'")
     before, pid, clones = table(), donor.pid, other.path('clones')
-    clone = begin_slowly(donor, clones + '/first', 20)
-    minor = run('dmsetup', 'info', '-c', '--noheadings', '-o', 'minor', 'origin-snapclone-snap').strip()
-    with open(f'/dev/dm-{minor}', 'rb'):
-        fast(donor)
-        assert clone.result() == (0, '')
-    assert table() == before
     said = 'provider dm could not give its image back: undoing the image of origin (`snapclone cleanup` removes what stayed)'
-    assert 'ERROR: ' + said in status(service)
-    assert ': error: ' + said in read(service.log)
-    donor.sql(local(clones + '/second'))
+    for name in ('first', 'second'):
+        clone = begin_slowly(donor, f'{clones}/{name}', 20)
+        minor = run('dmsetup', 'info', '-c', '--noheadings', '-o', 'minor', 'origin-snapclone-snap').strip()
+        with open(f'/dev/dm-{minor}', 'rb'):
+            fast(donor)
+            assert clone.result() == (0, '')
+            assert table() == before
+            assert 'ERROR: ' + said in status(service)
+        assert 'ERROR: ' + said in status(service)
+        assert ': error: ' + said in read(service.log)
+        if name == 'first':
+            assert run(os.path.join(BUILD, 'snapclone'), 'cleanup') == '1 image removed\n'
+            assert status(service) == 'no jobs\n'
+    donor.sql(local(clones + '/third'))
     assert 'what an earlier image had left is gone' in from_image(service)
     assert status(service) == 'no jobs\n'
     unharmed(donor, pid)
