@@ -35,9 +35,10 @@ struct image_btrfs {
 static int btrfs_open_file(struct sc_image *image, const char *path,
 			   bool direct)
 {
-	return sc_direct_open_beneath(
-		sc_roots_at(image->roots, image->root, path), path, O_RDONLY,
-		direct && !image->buffered);
+	struct sc_place place = sc_roots_place(image->roots, image->root, path);
+
+	return sc_direct_open_beneath(place.dir, place.path, O_RDONLY,
+				      direct && !image->buffered);
 }
 
 static void close_fd(int *fd)

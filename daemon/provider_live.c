@@ -29,6 +29,7 @@ struct image_live {
 static int live_open_file(struct sc_image *image, const char *path, bool direct)
 {
 	struct image_live *live = (struct image_live *)image;
+	struct sc_place place = sc_roots_place(image->roots, image->root, path);
 	int fd;
 
 	if (!strcmp(path, KEPT_FILE)) {
@@ -39,9 +40,8 @@ static int live_open_file(struct sc_image *image, const char *path, bool direct)
 	}
 	/* The server writes its data files with O_DIRECT by default: reading
 	 * them the same way leaves its host's page cache alone. */
-	return sc_direct_open_beneath(
-		sc_roots_at(image->roots, image->root, path), path, O_RDONLY,
-		direct && !image->buffered);
+	return sc_direct_open_beneath(place.dir, place.path, O_RDONLY,
+				      direct && !image->buffered);
 }
 
 static void live_close(struct sc_image *image)

@@ -86,7 +86,7 @@ static int raise_limit(void)
  * last write that it surely has, by which a later one is seen. */
 static int make_copy(struct image_reflink *image, const char *path, int src)
 {
-	int dir = sc_roots_at(image->base.roots, image->base.root, path);
+	int dir = sc_roots_place(image->base.roots, image->base.root, path).dir;
 	int rc, copy = sc_reflink_tmpfile(dir);
 	struct stat st;
 

@@ -33,7 +33,7 @@ static int open_stage(struct recipient *r, struct sc_err *err)
 		.parent = r->parent,
 		.name = r->start.target_name,
 		.in_place = r->start.in_place,
-		.roots = r->start.in_place ? &r->roots : NULL,
+		.roots = &r->roots,
 		.page_size = r->start.page_size,
 		.streams = r->start.streams,
 	};
@@ -314,12 +314,20 @@ static struct recipient *new_recipient(const struct sc_ctl_recipient_start *m,
 	return r;
 }
 
+/* Of the descriptors, that of the first directory besides the target. */
+static int first_other(const struct sc_ctl_recipient_start *m)
+{
+	return m->in_place ? 1 : 2;
+}
+
 static void take_fds(struct recipient *r, struct sc_ctl_msg *msg)
 {
+	int first = first_other(&r->start);
+
 	r->target = msg->fds[0];
 	r->parent = r->start.in_place ? -1 : msg->fds[1];
-	for (int i = 1; r->start.in_place && i < msg->nfds; i++)
-		r->others[i - 1] = msg->fds[i];
+	for (int i = first; i < msg->nfds; i++)
+		r->others[i - first] = msg->fds[i];
 	memset(msg->fds, -1, sizeof(msg->fds));
 }
 
@@ -332,10 +340,10 @@ struct sc_job *sc_recipient_new(struct sc_session *session,
 	struct recipient *r;
 
 	if (sc_ctl_get_recipient_start(&dec, &start) < 0 ||
-	    msg->nfds != (start.in_place ? start.places.roots.n : 2) ||
+	    msg->nfds != first_other(&start) + start.places.roots.n - 1 ||
 	    sc_roots_from(&roots, &start.places.roots,
 			  start.places.data_file_path, msg->fds[0],
-			  msg->fds + 1, err) < 0) {
+			  msg->fds + first_other(&start), err) < 0) {
 		sc_err_set(err, SC_ER_CLONE_PROTOCOL,
 			   "malformed RECIPIENT_START");
 		return NULL;

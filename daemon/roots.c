@@ -12,6 +12,7 @@ int sc_roots_from(struct sc_roots *ret, const struct sc_ctl_roots *m,
 	ret->fd[0] = datadir;
 	for (unsigned i = 1; i < m->n; i++) {
 		ret->fd[i] = others[i - 1];
+		ret->external[i] = m->external[i];
 		memcpy(ret->path[i], m->path[i], sizeof(m->path[i]));
 	}
 	return sc_roots_set_system(ret, data_file_path, m->system, m->n_system,

@@ -114,6 +114,13 @@ struct sc_file *sc_filelist_find_chunk(const struct sc_filelist *list,
 	return &list->files[lo];
 }
 
+static bool ends_with_ibd(const char *path)
+{
+	size_t n = strlen(path);
+
+	return n > 4 && !strcmp(path + n - 4, ".ibd");
+}
+
 bool sc_path_ok(const char *path)
 {
 	const char *p = path;
@@ -123,6 +130,11 @@ bool sc_path_ok(const char *path)
 	/* Lists in #clone have one name per line. */
 	if (strpbrk(path, "\n\r"))
 		return false;
+	if (sc_is_external(path)) {
+		if (!ends_with_ibd(path))
+			return false;
+		p++;
+	}
 	for (;;) {
 		size_t len = strcspn(p, "/");
 

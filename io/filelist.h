@@ -165,9 +165,9 @@ bool sc_dir_wanted(const char *name, int depth);
 struct sc_file *sc_filelist_find_chunk(const struct sc_filelist *list,
 				       uint64_t chunk);
 
-/* A path that may be created below a target: relative, no "." or "..", no
- * empty component, no line break, at most SC_PATH_MAX - 1 bytes, not one of
- * ours (#clone). */
+/* A name that a file of a clone may have: no "." or "..", no empty component,
+ * no line break, at most SC_PATH_MAX - 1 bytes, not one of ours (#clone);
+ * absolute ones only *.ibd. Where it lies: io/base/roots.h. */
 bool sc_path_ok(const char *path);
 
 #endif

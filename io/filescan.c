@@ -4,6 +4,7 @@
 
 #include "io/base/cleanup.h"
 #include "io/base/fdio.h"
+#include "io/external.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -78,7 +79,26 @@ static int open_subdir(struct scan *sc, int at, const char *name,
 	return fd < 0 ? -errno : fd;
 }
 
-/* Symbolic links are refused where they would hide tablespaces. */
+static bool in_external(const struct scan *sc)
+{
+	return sc->root && sc->image->roots->external[sc->root];
+}
+
+/* Is that directory another walk's, or nobody's? Each directory of tablespaces
+ * is walked for itself. */
+static bool is_elsewhere(const struct scan *sc, int sub)
+{
+	const struct sc_roots *roots = sc->image->roots;
+
+	return in_external(sc) ? sc_external_skips(roots, sub)
+			       : sc_roots_has(roots, sub);
+}
+
+/*
+ * Symbolic links are refused where they would hide tablespaces. Among external
+ * ones they are gone round: that none of the server's lies behind one, the
+ * plugin asks the server.
+ */
 static int scan_subdir(struct scan *sc, int at, const char *name,
 		       const char *path, int depth)
 {
@@ -93,6 +113,8 @@ static int scan_subdir(struct scan *sc, int at, const char *name,
 		return sc_err_set(sc->err, SC_ER_INTERNAL_ERROR,
 				  "directories nested too deep at %s", path);
 	sub = open_subdir(sc, at, name, path);
+	if ((sub == -ELOOP || sub == -ENOTDIR) && in_external(sc))
+		return 0;
 	if (sub == -ELOOP || sub == -ENOTDIR)
 		return sc_err_set(
 			sc->err, SC_ER_INTERNAL_ERROR,
@@ -102,16 +124,17 @@ static int scan_subdir(struct scan *sc, int at, const char *name,
 		return 0;
 	if (sub < 0)
 		return scan_failed(sc, -sub, path);
-	/* Each directory of tablespaces is walked for itself. */
-	return sc_roots_has(sc->image->roots, sub)
-		       ? 0
-		       : scan_dir(sc, sub, path, depth + 1);
+	return is_elsewhere(sc, sub) ? 0 : scan_dir(sc, sub, path, depth + 1);
 }
 
-/* Files outside the data directory have no directory in their names. */
+/* Files outside the data directory have no directory in their names, but for
+ * external tablespaces, which have all of it. */
 static const char *clone_name(const struct scan *sc, const char *path)
 {
-	return sc->root ? sc_base_name(path) : path;
+	const char *name = sc_base_name(path);
+
+	return !sc->root || (in_external(sc) && !sc_undo_name(name)) ? path
+								     : name;
 }
 
 /* 0 with *ret_type 0 when it is not there any more, for DDL runs; or -1: what
@@ -126,9 +149,19 @@ static int look_at(struct scan *sc, int at, const char *name, const char *path,
 	return 0;
 }
 
+static bool is_in_place(const struct scan *sc, const char *name, int depth)
+{
+	const struct sc_roots *roots = sc->image->roots;
+
+	if (sc_undo_name(name))
+		return sc->root == roots->undo && (!sc->root || depth == 0);
+	return !sc->root || (in_external(sc) && ends_with(name, ".ibd"));
+}
+
 /*
- * Undo tablespaces lie in their directory, all others in the data directory.
- * 1: so does this one, 0: it is none of the server's, or -1.
+ * Undo tablespaces lie in their directory, all others in the data directory or
+ * one for external ones. 1: so does this one, 0: it is none of the server's, or
+ * -1.
  */
 static int check_place(struct scan *sc, const char *path, const char *name,
 		       int depth)
@@ -136,9 +169,7 @@ static int check_place(struct scan *sc, const char *path, const char *name,
 	const struct sc_roots *roots = sc->image->roots;
 	bool undo = sc_undo_name(name);
 
-	if (!roots || roots->n == 1 ||
-	    (undo ? sc->root == roots->undo && (!sc->root || depth == 0)
-		  : sc->root == 0))
+	if (!roots || roots->n == 1 || is_in_place(sc, name, depth))
 		return 1;
 	/* Logs of truncations, ib_buffer_pool. */
 	if (!ends_with(name, ".ibd") && !ends_with(name, ".ibu"))

@@ -23,7 +23,7 @@
 
 #define SC_FRAME_MAGIC 0x46444353u /* "SCDF" */
 #define SC_FRAME_HEADER_SIZE 24
-#define SC_FRAME_VERSION 5
+#define SC_FRAME_VERSION 6
 /* SEAL: the body of its control message and a size per file. */
 #define SC_FRAME_MAX_BODY (SC_CTL_MAX_BODY + 8 * SC_MAX_FILES + 1024)
 #define SC_FRAME_MAX_DATA SC_CHUNK_SIZE

@@ -104,7 +104,8 @@ int sc_inplace_note_dir(int lock_fd, const char *dir, struct sc_err *err);
  * Remove those of the noted directories that are empty: files that were staged
  * in them are gone. They stay noted. 0 or -1.
  */
-int sc_inplace_trim_dirs(int datadir, struct sc_err *err);
+int sc_inplace_trim_dirs(int datadir, const struct sc_roots *roots,
+			 struct sc_err *err);
 
 /* The name a file is staged under. buf: SC_PATH_MAX + 16 bytes. */
 static inline const char *sc_inplace_name(const char *path, char *buf,

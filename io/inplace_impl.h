@@ -22,6 +22,24 @@ bool inplace_has(int at, const char *name);
 /* A doublewrite file, staged or not. */
 bool inplace_is_doublewrite(const char *name);
 
+/* Where a file of the clone lies. */
+static inline struct sc_place inplace_place(const struct sc_inplace *ip,
+					    const char *path)
+{
+	return sc_roots_place(ip->roots, ip->datadir, path);
+}
+
+/* inplace.c: descriptor of #clone, or -1 with err. */
+int inplace_clone_dir(const struct sc_inplace *ip, struct sc_err *err);
+/* inplace.c: write a file of #clone, durably. 0 or -1. */
+int inplace_put_file(const struct sc_inplace *ip, const char *name,
+		     const char *text, size_t len, struct sc_err *err);
+
+/* inplace_lists.c: the steps that write the lists. */
+int inplace_list_old(struct sc_inplace *ip, struct sc_err *err);
+int inplace_list_replaced(struct sc_inplace *ip, struct sc_err *err);
+int inplace_list_new(struct sc_inplace *ip, struct sc_err *err);
+
 /* fsync the directories of the data directory, and the other roots. */
 int inplace_sync(int datadir, const struct sc_roots *roots, struct sc_err *err);
 

@@ -5,6 +5,7 @@
 #include "io/base/cleanup.h"
 #include "io/base/fdio.h"
 #include "io/base/num.h"
+#include "io/external.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -23,10 +24,20 @@ bool inplace_is_doublewrite(const char *name)
 	return !strncmp(name, "#ib_", 4) && strstr(name, "dblwr");
 }
 
+static int sync_directory(void *arg, int dir, struct sc_err *err)
+{
+	(void)arg;
+	return fsync(dir) < 0 ? failed(errno, "fsync", err) : 0;
+}
+
 int inplace_sync(int datadir, const struct sc_roots *roots, struct sc_err *err)
 {
+	const struct sc_external_walk walk = { .roots = roots,
+					       .directory = sync_directory };
+
 	for (unsigned i = 1; roots && i < roots->n; i++) {
-		if (fsync(roots->fd[i]) < 0)
+		if (roots->external[i] ? sc_external_walk(&walk, i, err) < 0
+				       : fsync(roots->fd[i]) < 0)
 			return failed(errno, roots->path[i], err);
 	}
 	return sc_tree_sync_dirs(datadir, err);
@@ -58,7 +69,7 @@ static void remove_line(int datadir, const struct sc_roots *roots,
 		size_t len = strlen(roots->path[i]);
 
 		if (!strncmp(line, roots->path[i], len) && line[len] == '/' &&
-		    !strchr(line + len + 1, '/'))
+		    (roots->external[i] || !strchr(line + len + 1, '/')))
 			remove_new(roots->fd[i], line + len + 1, err);
 	}
 }
@@ -185,9 +196,44 @@ static void remove_staged_in(const struct sc_roots *roots, unsigned root,
 	}
 }
 
-/* Directories that staging made, the last one first. One that has got content
- * since stays. */
-static void remove_made_dirs(int datadir, char *made, struct sc_err *err)
+/* The same of external tablespaces, at any depth. */
+static int remove_external(void *arg, int dir, const char *name,
+			   const char *path, struct sc_err *err)
+{
+	(void)arg;
+	if (is_staged(name) &&
+	    (strstr(name, ".ibd" SC_CLONE_SUFFIX) ||
+	     !strncmp(name, "#snapclone_", 11)) &&
+	    unlinkat(dir, name, 0) < 0)
+		failed(errno, path, err);
+	return 0;
+}
+
+static void remove_staged_external(const struct sc_roots *roots, unsigned root,
+				   struct sc_err *err)
+{
+	const struct sc_external_walk walk = { .roots = roots,
+					       .file = remove_external };
+
+	if (roots->external[root])
+		(void)sc_external_walk(&walk, root, err);
+}
+
+/* One that has got content since stays. */
+static void remove_made_dir(int datadir, const struct sc_roots *roots,
+			    const char *line, struct sc_err *err)
+{
+	struct sc_place place = sc_roots_place(roots, datadir, line);
+
+	if (place.dir >= 0 && sc_path_ok(place.path) &&
+	    unlinkat(place.dir, place.path, AT_REMOVEDIR) < 0 &&
+	    errno != ENOENT && errno != ENOTEMPTY)
+		failed(errno, line, err);
+}
+
+/* Directories that staging made, the last one first. */
+static void remove_made_dirs(int datadir, const struct sc_roots *roots,
+			     char *made, struct sc_err *err)
 {
 	char *line;
 
@@ -195,14 +241,12 @@ static void remove_made_dirs(int datadir, char *made, struct sc_err *err)
 		end[-1] = '\0';
 		line = memrchr(made, '\n', (size_t)(end - 1 - made));
 		line = line ? line + 1 : made;
-		if (sc_path_ok(line) &&
-		    unlinkat(datadir, line, AT_REMOVEDIR) < 0 &&
-		    errno != ENOENT && errno != ENOTEMPTY)
-			failed(errno, line, err);
+		remove_made_dir(datadir, roots, line, err);
 	}
 }
 
-int sc_inplace_trim_dirs(int datadir, struct sc_err *err)
+int sc_inplace_trim_dirs(int datadir, const struct sc_roots *roots,
+			 struct sc_err *err)
 {
 	CLEANUP_CLOSE int dir = inplace_open_dir(datadir);
 	CLEANUP_FREE char *made = NULL;
@@ -212,7 +256,7 @@ int sc_inplace_trim_dirs(int datadir, struct sc_err *err)
 	made = inplace_made_dirs(dir, err);
 	if (!made)
 		return -1;
-	remove_made_dirs(datadir, made, err);
+	remove_made_dirs(datadir, roots, made, err);
 	return sc_err_is_set(err) ? -1 : 0;
 }
 
@@ -263,9 +307,11 @@ static int undo(int datadir, const struct sc_roots *roots, int dir,
 	if (!made || remove_commit(datadir, roots, dir, err) < 0)
 		return -1;
 	remove_staged(datadir, true, err);
-	for (unsigned i = 1; roots && i < roots->n; i++)
+	for (unsigned i = 1; roots && i < roots->n; i++) {
 		remove_staged_in(roots, i, err);
-	remove_made_dirs(datadir, made, err);
+		remove_staged_external(roots, i, err);
+	}
+	remove_made_dirs(datadir, roots, made, err);
 	remove_temps(dir, err);
 	if (sc_err_is_set(err) || inplace_sync(datadir, roots, err) < 0)
 		return -1;

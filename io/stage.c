@@ -82,9 +82,8 @@ static int open_for_write(void *arg, uint32_t index)
 	const char *path = stage->list->files[index].path;
 	char name[STAGE_NAME_CAP];
 
-	stage_name(stage, path, name);
-	return sc_direct_open_beneath(stage_at(stage, path), name, O_WRONLY,
-				      true);
+	return sc_direct_open_beneath(stage_name(stage, path, name), name,
+				      O_WRONLY, true);
 }
 
 static void note_stream(struct sc_staged *stage, unsigned stream,
@@ -178,7 +177,7 @@ static int forget_redo(struct sc_staged *stage, struct sc_err *err)
 	sc_redo_build_free(stage->redo);
 	stage->redo = NULL;
 	stage->redo_bytes = 0;
-	dir = openat(stage->target, stage_name(stage, SC_REDO_DIR, name),
+	dir = openat(stage_name(stage, SC_REDO_DIR, name), name,
 		     O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
 	if (dir < 0)
 		return stage_error(errno, SC_REDO_DIR, err);
@@ -212,7 +211,8 @@ int sc_stage_redo_begin(struct sc_staged *stage, const struct sc_redo_begin *m,
 	stage->checkpoint_lsn = m->checkpoint_lsn;
 	snprintf(stage->donor_version, sizeof(stage->donor_version), "%s",
 		 m->creator);
-	dir = stage_make_dir(stage, stage_name(stage, SC_REDO_DIR, name), err);
+	stage_name(stage, SC_REDO_DIR, name);
+	dir = stage_make_dir(stage, name, err);
 	if (dir < 0)
 		return -1;
 	return sc_redo_build_open(dir, &params, &stage->redo, err);

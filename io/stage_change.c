@@ -25,8 +25,8 @@ static int drop_file(struct sc_staged *stage, uint32_t file, struct sc_err *err)
 {
 	char name[STAGE_NAME_CAP];
 
-	stage_name(stage, path_of(stage, file), name);
-	if (unlinkat(stage_at(stage, path_of(stage, file)), name, 0) < 0)
+	if (unlinkat(stage_name(stage, path_of(stage, file), name), name, 0) <
+	    0)
 		return stage_error(errno, path_of(stage, file), err);
 	return 0;
 }
@@ -34,14 +34,17 @@ static int drop_file(struct sc_staged *stage, uint32_t file, struct sc_err *err)
 /* ---- renames
  * ----------------------------------------------------------------- */
 
-/* In the directory where the file is: never on another file system. */
-static void temp_name(const struct sc_staged *stage, uint32_t file, char *buf)
+/* In the directory where the file is: never on another file system. Relative
+ * to the returned directory. */
+static int temp_name(const struct sc_staged *stage, uint32_t file, char *buf)
 {
-	const char *path = path_of(stage, file);
-	const char *slash = strrchr(path, '/');
+	struct sc_place place = sc_roots_place(stage->roots, stage->target,
+					       path_of(stage, file));
 
 	snprintf(buf, TEMP_NAME_CAP, "%.*s#snapclone_%u" SC_CLONE_SUFFIX,
-		 slash ? (int)(slash + 1 - path) : 0, path, file);
+		 (int)(sc_base_name(place.path) - place.path), place.path,
+		 file);
+	return place.dir;
 }
 
 /* Never over a file: that would be another one of the clone's. */
@@ -55,15 +58,28 @@ static int rename_staged(int from_dir, const char *from, int to_dir,
 	return 0;
 }
 
+/* A new directory: outside of it, too. */
+static int note_temp(struct sc_staged *stage, const char *path,
+		     const char *temp, struct sc_err *err)
+{
+	char name[SC_PATH_MAX + TEMP_NAME_CAP];
+
+	snprintf(name, sizeof(name), "%.*s%s", (int)(sc_base_name(path) - path),
+		 path, sc_base_name(temp));
+	return stage_note_outside(stage, name, err);
+}
+
 static int rename_away(struct sc_staged *stage, const struct sc_file_rename *m,
 		       struct sc_err *err)
 {
 	const char *path = path_of(stage, m->file);
 	char name[STAGE_NAME_CAP], temp[TEMP_NAME_CAP];
-	int dir = stage_at(stage, path);
+	int dir = stage_name(stage, path, name);
 
-	stage_name(stage, path, name);
 	temp_name(stage, m->file, temp);
+	if (!stage->in_place && sc_is_external(path) &&
+	    note_temp(stage, path, temp, err) < 0)
+		return -1;
 	return rename_staged(dir, name, dir, temp, path, err);
 }
 
@@ -72,12 +88,11 @@ static int rename_back(struct sc_staged *stage, const struct sc_file_rename *m,
 {
 	char name[STAGE_NAME_CAP], temp[TEMP_NAME_CAP];
 
-	if (stage_make_dirs_for(stage, m->path, err) < 0)
+	if (stage_note_file(stage, m->path, err) < 0)
 		return -1;
-	temp_name(stage, m->file, temp);
-	stage_name(stage, m->path, name);
-	return rename_staged(stage_at(stage, path_of(stage, m->file)), temp,
-			     stage_at(stage, m->path), name, m->path, err);
+	return rename_staged(temp_name(stage, m->file, temp), temp,
+			     stage_name(stage, m->path, name), name, m->path,
+			     err);
 }
 
 static int rename_files(struct sc_staged *stage,
@@ -99,13 +114,15 @@ static int rename_files(struct sc_staged *stage,
  * ------------------------------------------- */
 
 /* A new directory of a clone: all in it were made for files, but for those of
- * make_server_dirs(). */
+ * make_server_dirs(). Those outside of it stay: no schema is there. */
 static int remove_dirs_of(struct sc_staged *stage, const char *path,
 			  struct sc_err *err)
 {
 	char dir[SC_PATH_MAX];
 	char *slash;
 
+	if (sc_is_external(path))
+		return 0;
 	snprintf(dir, sizeof(dir), "%s", path);
 	while ((slash = strrchr(dir, '/'))) {
 		*slash = '\0';
@@ -127,7 +144,7 @@ static int remove_empty_dirs(struct sc_staged *stage,
 	if (!changes->n_drops && !changes->n_renames)
 		return 0;
 	if (stage->in_place)
-		return sc_inplace_trim_dirs(stage->target, err);
+		return sc_inplace_trim_dirs(stage->target, stage->roots, err);
 	for (size_t i = 0; i < changes->n_drops; i++) {
 		if (remove_dirs_of(stage, path_of(stage, changes->drops[i]),
 				   err) < 0)
@@ -166,6 +183,10 @@ static int add_files(struct sc_staged *stage, const struct sc_filelist *adds,
 
 	if (!adds->n)
 		return 0;
+	for (size_t i = 0; i < adds->n; i++) {
+		if (stage_check_external(stage, adds->files[i].path, err) < 0)
+			return -1;
+	}
 	if (stage_check_space(stage, adds, err) < 0 ||
 	    stage_grow(stage, list->chunks + adds->chunks, list->n + adds->n,
 		       err) < 0)

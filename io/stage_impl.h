@@ -5,6 +5,8 @@
 
 #include "io/stage.h"
 
+#include "io/base/log.h"
+#include "io/base/outside.h"
 #include "io/inplace.h"
 #include "io/manifest.h"
 #include "io/redo/build.h"
@@ -48,6 +50,10 @@ struct sc_staged {
 	bool have_redo_key;
 	uint64_t checkpoint_lsn;
 	bool redo_may_restart; /* every file was dropped since it began */
+	/* A new directory: what was made outside, and of the list so many were
+	 * given their final names there, if they are external. */
+	struct sc_outside outside;
+	size_t placed;
 
 	/* For the manifest. */
 	char donor_version[33];
@@ -76,10 +82,10 @@ int stage_check_space(struct sc_staged *stage, const struct sc_filelist *list,
  * is known stays. 0 or -1. */
 int stage_grow(struct sc_staged *stage, uint64_t chunks, size_t files,
 	       struct sc_err *err);
-/* stage_open.c: make the directories of a path, noted in place, or also an
- * empty file of its whole size. 0 or -1. */
-int stage_make_dirs_for(struct sc_staged *stage, const char *path,
-			struct sc_err *err);
+/* stage_open.c: make a file's directories, and note what an undo has to remove;
+ * or also an empty file of its whole size. 0 or -1. */
+int stage_note_file(struct sc_staged *stage, const char *path,
+		    struct sc_err *err);
 int stage_create_file(struct sc_staged *stage, const struct sc_file *file,
 		      struct sc_err *err);
 /* stage_open.c: give a file that was just made the size it was listed with. */
@@ -90,26 +96,41 @@ int stage_set_size(int fd, const struct sc_file *file, struct sc_err *err);
 int stage_sync_files(struct sc_staged *stage, const uint64_t *sizes,
 		     struct sc_err *err);
 
+/* stage_external.c: may a file of that name come into the clone? An external
+ * one only into a directory for those, and not where a file is. 0 or -1. */
+int stage_check_external(const struct sc_staged *stage, const char *path,
+			 struct sc_err *err);
+/* stage_external.c: a new directory: note, durably, what is about to be made
+ * outside of it (a directory: with '/' at the end). 0 or -1. */
+int stage_note_outside(struct sc_staged *stage, const char *name,
+		       struct sc_err *err);
+/* stage_external.c: make the names of external files durable. 0 or -1. */
+int stage_sync_external(const struct sc_staged *stage, struct sc_err *err);
+/* stage_external.c: a new directory: final names, durably. 0 or -1, then
+ * stage_remove_external() undoes it. */
+int stage_place_external(struct sc_staged *stage, struct sc_err *err);
+/* stage_external.c: remove all that was made outside. Failures are logged. */
+void stage_remove_external(struct sc_staged *stage);
+
 /* stage_manifest.c: write the manifest, under its staged name; all files are
  * complete and durable. Its descriptor, to be fsynced and closed, or -1. */
 int stage_write_manifest(struct sc_staged *stage, const struct sc_seal *seal,
 			 struct sc_err *err);
 
-/* The directory that a path of the clone is relative to. */
-static inline int stage_at(const struct sc_staged *stage, const char *path)
-{
-	return sc_roots_at(stage->roots, stage->target, path);
-}
-
 #define STAGE_NAME_CAP (SC_PATH_MAX + 16)
 
-/* The name a path of the clone has while it is staged; buf: STAGE_NAME_CAP. */
-static inline const char *stage_name(const struct sc_staged *stage,
-				     const char *path, char *buf)
+/* The name a path of the clone has while it is staged, relative to the returned
+ * directory; buf: STAGE_NAME_CAP. */
+static inline int stage_name(const struct sc_staged *stage, const char *path,
+			     char *buf)
 {
-	snprintf(buf, STAGE_NAME_CAP, "%s%s", path,
-		 stage->in_place ? SC_CLONE_SUFFIX : "");
-	return buf;
+	struct sc_place place =
+		sc_roots_place(stage->roots, stage->target, path);
+	bool beside = stage->in_place || sc_is_external(path);
+
+	snprintf(buf, STAGE_NAME_CAP, "%s%s", place.path,
+		 beside ? SC_CLONE_SUFFIX : "");
+	return place.dir;
 }
 
 #endif

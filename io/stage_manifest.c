@@ -66,7 +66,7 @@ int stage_write_manifest(struct sc_staged *stage, const struct sc_seal *seal,
 		.digests = (const uint8_t(*)[SC_DIGEST_SIZE])stage->digests,
 	};
 	char name[STAGE_NAME_CAP];
-	int fd = openat(stage->target, stage_name(stage, path, name),
+	int fd = openat(stage_name(stage, path, name), name,
 			O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC,
 			0640);
 

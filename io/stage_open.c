@@ -119,6 +119,7 @@ static struct sc_staged *stage_new(const struct sc_stage_params *params)
 	stage->local = params->local;
 	stage->share = params->share;
 	stage->lock_fd = -1;
+	stage->outside = (struct sc_outside)SC_OUTSIDE_INIT;
 	stage->began_us = sc_wall_us();
 	stage->begin_ms = sc_now_ms();
 	stage->streams = params->streams;
@@ -168,6 +169,7 @@ void sc_stage_free(struct sc_staged *stage)
 		return;
 	if (stage->lock_fd >= 0)
 		close(stage->lock_fd);
+	sc_outside_close(&stage->outside);
 	sc_redo_build_free(stage->redo);
 	pthread_mutex_destroy(&stage->lock);
 	free(stage->per_stream);
@@ -239,18 +241,30 @@ int stage_check_space(struct sc_staged *stage, const struct sc_filelist *list,
 	return 0;
 }
 
-/* In place: note the directories that a file needs and that are not there, so
- * that an undo removes them and no others. */
-static int note_dirs(struct sc_staged *stage, const char *path,
-		     struct sc_err *err)
+/* dir: as in the clone's names, with '/' at the end. */
+static int note_dir(struct sc_staged *stage, char *dir, struct sc_err *err)
 {
-	char dir[SC_PATH_MAX];
+	if (!stage->in_place)
+		return stage_note_outside(stage, dir, err);
+	dir[strlen(dir) - 1] = '\0';
+	return sc_inplace_note_dir(stage->lock_fd, dir, err);
+}
 
-	for (const char *p = strchr(path, '/'); p; p = strchr(p + 1, '/')) {
-		snprintf(dir, sizeof(dir), "%.*s", (int)(p - path), path);
-		if (faccessat(stage->target, dir, F_OK, AT_SYMLINK_NOFOLLOW) !=
+/* Note the directories that a file needs and that are not there, so that an
+ * undo removes them and no others. */
+static int note_dirs(struct sc_staged *stage, const char *path,
+		     const struct sc_place *place, struct sc_err *err)
+{
+	char dir[SC_PATH_MAX + 1], below[SC_PATH_MAX];
+
+	for (const char *p = strchr(place->path, '/'); p;
+	     p = strchr(p + 1, '/')) {
+		snprintf(dir, sizeof(dir), "%.*s/", (int)(p - path), path);
+		snprintf(below, sizeof(below), "%.*s", (int)(p - place->path),
+			 place->path);
+		if (faccessat(place->dir, below, F_OK, AT_SYMLINK_NOFOLLOW) !=
 			    0 &&
-		    sc_inplace_note_dir(stage->lock_fd, dir, err) < 0)
+		    note_dir(stage, dir, err) < 0)
 			return -1;
 	}
 	return 0;
@@ -274,15 +288,33 @@ int stage_set_size(int fd, const struct sc_file *file, struct sc_err *err)
 	return 0;
 }
 
-int stage_make_dirs_for(struct sc_staged *stage, const char *path,
-			struct sc_err *err)
+/* place.path points into path: of an external one it is the end. */
+static int make_dirs_for(struct sc_staged *stage, const char *path,
+			 struct sc_err *err)
 {
+	struct sc_place place =
+		sc_roots_place(stage->roots, stage->target, path);
 	int rc;
 
-	if (stage->in_place && note_dirs(stage, path, err) < 0)
+	if ((stage->in_place || sc_is_external(path)) &&
+	    note_dirs(stage, path, &place, err) < 0)
 		return -1;
-	rc = sc_mkdirs_for(stage->target, path, stage->uid, stage->gid);
+	rc = sc_mkdirs_for(place.dir, place.path, stage->uid, stage->gid);
 	return rc < 0 ? stage_error(-rc, path, err) : 0;
+}
+
+int stage_note_file(struct sc_staged *stage, const char *path,
+		    struct sc_err *err)
+{
+	char name[STAGE_NAME_CAP];
+
+	if (stage_check_external(stage, path, err) < 0 ||
+	    make_dirs_for(stage, path, err) < 0)
+		return -1;
+	if (stage->in_place || !sc_is_external(path))
+		return 0;
+	return stage_note_outside(
+		stage, sc_inplace_name(path, name, sizeof(name)), err);
 }
 
 int stage_create_file(struct sc_staged *stage, const struct sc_file *file,
@@ -291,10 +323,9 @@ int stage_create_file(struct sc_staged *stage, const struct sc_file *file,
 	CLEANUP_CLOSE int fd = -1;
 	char name[STAGE_NAME_CAP];
 
-	if (stage_make_dirs_for(stage, file->path, err) < 0)
+	if (stage_note_file(stage, file->path, err) < 0)
 		return -1;
-	fd = sc_open_beneath(stage_at(stage, file->path),
-			     stage_name(stage, file->path, name),
+	fd = sc_open_beneath(stage_name(stage, file->path, name), name,
 			     O_WRONLY | O_CREAT | O_EXCL, 0640);
 	if (fd < 0)
 		return stage_error(-fd, file->path, err);
@@ -338,6 +369,10 @@ int stage_grow(struct sc_staged *stage, uint64_t chunks, size_t files,
 int sc_stage_files(struct sc_staged *stage, const struct sc_filelist *list,
 		   struct sc_err *err)
 {
+	for (size_t i = 0; i < list->n; i++) {
+		if (stage_check_external(stage, list->files[i].path, err) < 0)
+			return -1;
+	}
 	if (stage_check_space(stage, list, err) < 0 ||
 	    stage_grow(stage, list->chunks, list->n, err) < 0)
 		return -1;

@@ -82,7 +82,7 @@ static int finish_redo(struct sc_staged *stage, const struct sc_seal *seal,
 	sc_redo_build_set_encryption(stage->redo, seal->redo_encryption);
 	if (sc_redo_build_finish(stage->redo, end_lsn, err) < 0)
 		return -1;
-	dir = openat(stage->target, stage_name(stage, SC_REDO_DIR, name),
+	dir = openat(stage_name(stage, SC_REDO_DIR, name), name,
 		     O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
 	if (dir < 0)
 		return sc_err_sys(err, SC_ER_INTERNAL_ERROR, errno,
@@ -183,7 +183,9 @@ int sc_stage_seal(struct sc_staged *stage, const struct sc_seal *seal,
 		return -1;
 	if (fsync(manifest) < 0)
 		return stage_error(errno, SC_MANIFEST_NAME, err);
-	return sc_tree_sync_dirs(stage->target, err);
+	return stage_sync_external(stage, err) < 0
+		       ? -1
+		       : sc_tree_sync_dirs(stage->target, err);
 }
 
 int sc_stage_prepare(struct sc_staged *stage, struct sc_err *err)
@@ -213,7 +215,11 @@ static int commit_new(struct sc_staged *stage, struct sc_err *err)
 		openat(stage->target, SC_CLONE_DIR,
 		       O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
 
-	if (dir < 0 || unlinkat(dir, SC_IN_PROGRESS, 0) < 0)
+	if (dir < 0)
+		return stage_error(errno, SC_CLONE_DIR, err);
+	if (stage_place_external(stage, err) < 0)
+		return -1;
+	if (unlinkat(dir, SC_IN_PROGRESS, 0) < 0)
 		return stage_error(errno, SC_IN_PROGRESS, err);
 	if (fsync(dir) < 0 || fsync(stage->target) < 0 ||
 	    fsync(stage->parent) < 0)
@@ -251,6 +257,7 @@ void sc_stage_abort(struct sc_staged *stage)
 		abort_in_place(stage);
 		return;
 	}
+	stage_remove_external(stage);
 	if (sc_tree_remove(stage->target, &err) < 0)
 		sc_error("target directory %s is not removed: %s", stage->name,
 			 err.msg);

@@ -16,9 +16,8 @@ static int open_staged(struct sc_staged *stage, const struct sc_file *file,
 		       struct sc_err *err)
 {
 	char name[STAGE_NAME_CAP];
-	int fd = sc_open_beneath(stage->target,
-				 stage_name(stage, file->path, name), O_WRONLY,
-				 0);
+	int fd = sc_open_beneath(stage_name(stage, file->path, name), name,
+				 O_WRONLY, 0);
 
 	return fd < 0 ? stage_error(-fd, file->path, err) : fd;
 }

@@ -67,8 +67,8 @@ static int open_sized(struct sc_staged *stage, const struct sc_file *file,
 				  "%s shrank from %" PRIu64 " to %" PRIu64
 				  " bytes while it was cloned",
 				  file->path, file->size, size);
-	fd = sc_open_beneath(stage_at(stage, file->path),
-			     stage_name(stage, file->path, name), O_WRONLY, 0);
+	fd = sc_open_beneath(stage_name(stage, file->path, name), name,
+			     O_WRONLY, 0);
 	if (fd < 0)
 		return sc_err_sys(err, SC_ER_INTERNAL_ERROR, -fd,
 				  "cannot open staged %s", file->path);

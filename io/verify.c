@@ -36,12 +36,14 @@ static bool has(int dir, const char *name)
 	return faccessat(dir, name, F_OK, AT_SYMLINK_NOFOLLOW) == 0;
 }
 
-const char *verify_name(const struct verify *v, const char *path, char *buf)
+int verify_name(const struct verify *v, const char *path, char *buf)
 {
-	sc_inplace_name(path, buf, VERIFY_NAME_CAP);
-	if (!v->waiting || !has(verify_at(v, path), buf))
-		snprintf(buf, VERIFY_NAME_CAP, "%s", path);
-	return buf;
+	struct sc_place place = sc_roots_place(&v->roots, v->roots.fd[0], path);
+
+	sc_inplace_name(place.path, buf, VERIFY_NAME_CAP);
+	if (!v->waiting || !has(place.dir, buf))
+		snprintf(buf, VERIFY_NAME_CAP, "%s", place.path);
+	return place.dir;
 }
 
 /* ---- the clone's state --------------------------------------------------- */
@@ -82,9 +84,8 @@ static int read_manifest(struct verify *v, struct sc_err *err)
 {
 	static const char path[] = SC_CLONE_DIR "/" SC_MANIFEST_NAME;
 	char name[VERIFY_NAME_CAP];
-	CLEANUP_CLOSE int fd =
-		sc_open_beneath(v->params->dir, verify_name(v, path, name),
-				O_RDONLY | O_NONBLOCK, 0);
+	CLEANUP_CLOSE int fd = sc_open_beneath(verify_name(v, path, name), name,
+					       O_RDONLY | O_NONBLOCK, 0);
 
 	if (fd == -ENOENT)
 		return refuse(err, "there is no manifest (" SC_CLONE_DIR
@@ -102,11 +103,13 @@ static int check_not_running(struct verify *v, struct sc_err *err)
 {
 	struct flock lock = { .l_type = F_RDLCK, .l_whence = SEEK_SET };
 	CLEANUP_CLOSE int fd = -1;
+	struct sc_place place;
 
 	if (!v->m.list.n)
 		return refuse(err, "the manifest has no files");
-	fd = sc_open_beneath(verify_at(v, v->m.list.files[0].path),
-			     v->m.list.files[0].path, O_RDONLY | O_NONBLOCK, 0);
+	place = sc_roots_place(&v->roots, v->roots.fd[0],
+			       v->m.list.files[0].path);
+	fd = sc_open_beneath(place.dir, place.path, O_RDONLY | O_NONBLOCK, 0);
 	if (fd < 0 || fcntl(fd, F_GETLK, &lock) < 0 || lock.l_type == F_UNLCK)
 		return 0;
 	return sc_err_set(
@@ -143,7 +146,7 @@ static void check_redo(struct verify *v, struct sc_verify_report *report)
 	report->redo_encrypted = head->redo_encrypted;
 	if (head->redo_encrypted)
 		return;
-	dir = openat(v->params->dir, verify_name(v, SC_REDO_DIR, name),
+	dir = openat(verify_name(v, SC_REDO_DIR, name), name,
 		     O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
 	if (dir < 0) {
 		verify_found(v, "%s: %s", name, strerrordesc_np(errno));
@@ -238,7 +241,8 @@ int sc_verify(const struct sc_verify_params *params,
 	      struct sc_verify_report *ret, struct sc_err *err)
 {
 	struct verify v = { .params = params,
-			    .roots = { .fd = { params->dir }, .n = 1 } };
+			    .roots = { .fd = { params->dir }, .n = 1 },
+			    .top = -1 };
 	int rc;
 
 	*ret = (struct sc_verify_report){ 0 };
@@ -248,6 +252,8 @@ int sc_verify(const struct sc_verify_params *params,
 	pthread_mutex_destroy(&v.lock);
 	sc_manifest_free(&v.m);
 	sc_filelist_free(&v.work);
+	if (v.top >= 0)
+		close(v.top);
 	free(v.files);
 	free(v.old);
 	free(v.old_text);

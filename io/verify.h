@@ -40,7 +40,8 @@ struct sc_verify_report {
 struct sc_verify_params {
 	int dir; /* the clone's data directory, borrowed, as are those of */
 	int undo_dir;	  /* undo tablespaces, -1: the same, */
-	int home_dir;	  /* and of the system tablespace, likewise */
+	int home_dir;	  /* and of the system tablespace, likewise. External
+			     ones lie where the manifest says */
 	unsigned threads; /* that read, 1..SC_VERIFY_MAX_THREADS */
 	/* A difference: one line, without its end. From any thread, one at a
 	 * time. */

@@ -62,9 +62,8 @@ static int add_work(struct verify *v, const struct sc_file *file,
 static int64_t size_of(struct verify *v, const char *path)
 {
 	char name[VERIFY_NAME_CAP];
-	CLEANUP_CLOSE int fd =
-		sc_open_beneath(verify_at(v, path), verify_name(v, path, name),
-				O_RDONLY | O_NONBLOCK, 0);
+	CLEANUP_CLOSE int fd = sc_open_beneath(verify_name(v, path, name), name,
+					       O_RDONLY | O_NONBLOCK, 0);
 	struct stat st;
 
 	if (fd == -ENOENT)
@@ -108,11 +107,29 @@ static unsigned add_root(struct verify *v, int dir)
 	return v->roots.n++;
 }
 
+/* External tablespaces have absolute names. */
+static int set_top(struct verify *v, struct sc_err *err)
+{
+	const struct sc_filelist *list = &v->m.list;
+
+	for (size_t i = 0; i < list->n && v->top < 0; i++) {
+		if (!sc_is_external(list->files[i].path))
+			continue;
+		v->top = open("/", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+		if (v->top < 0)
+			return failed(errno, "/", err);
+		v->roots.external[add_root(v, v->top)] = true;
+	}
+	return 0;
+}
+
 int verify_set_roots(struct verify *v, struct sc_err *err)
 {
 	const struct sc_filelist *list = &v->m.list;
 	unsigned home = add_root(v, v->params->home_dir);
 
+	if (set_top(v, err) < 0)
+		return -1;
 	v->roots.undo = add_root(v, v->params->undo_dir);
 	for (size_t i = 0; home && i < list->n && is_system(list, i); i++) {
 		struct sc_system_file *file = &v->roots.system[i];
@@ -187,6 +204,28 @@ static int list_known(struct verify *v, struct sc_err *err)
 		size = size_of(v, file->path);
 		if (size >= 0 && add_work(v, file, file->path, (uint64_t)size,
 					  true, err) < 0)
+			return -1;
+	}
+	return 0;
+}
+
+/* After the first start: external tablespaces of the clone that are still
+ * there. */
+static int list_external(struct verify *v, const struct sc_file *plain,
+			 struct sc_err *err)
+{
+	const struct sc_filelist *list = &v->m.list;
+
+	for (size_t i = 0; !v->before_start && i < list->n; i++) {
+		const char *path = list->files[i].path;
+		int64_t size;
+
+		if (!sc_is_external(path) ||
+		    faccessat(v->top, path + 1, F_OK, AT_SYMLINK_NOFOLLOW) < 0)
+			continue;
+		size = size_of(v, path);
+		if (size >= 0 &&
+		    add_work(v, plain, path, (uint64_t)size, false, err) < 0)
 			return -1;
 	}
 	return 0;
@@ -308,7 +347,8 @@ static int walk_dir(struct walk *w, int at, const char *prefix, int depth)
 	return errno ? failed(errno, what, w->err) : 0;
 }
 
-/* Another directory: only files that belong there. */
+/* Another directory: only files that belong there. Of external tablespaces
+ * nobody says where there might be more. */
 static int walk_root(struct walk *w, unsigned root)
 {
 	const struct sc_roots *roots = &w->v->roots;
@@ -317,6 +357,8 @@ static int walk_root(struct walk *w, unsigned root)
 	struct dirent *de;
 	int rc = 0;
 
+	if (roots->external[root])
+		return 0;
 	if (!dir)
 		return failed(errno, "another directory", w->err);
 	while (rc == 0 && (errno = 0, de = readdir(dir))) {
@@ -335,6 +377,13 @@ static int walk_all(struct walk *w)
 	for (unsigned i = 1; rc == 0 && i < w->v->roots.n; i++)
 		rc = walk_root(w, i);
 	return rc;
+}
+
+static bool is_table(const char *path)
+{
+	size_t n = strlen(path);
+
+	return n > 4 && !strcmp(path + n - 4, ".ibd");
 }
 
 /* In place, the old data is still there beside the clone: those of its files
@@ -366,7 +415,7 @@ static int read_old(struct verify *v, struct sc_err *err)
 		*end = '\0';
 		if (!strncmp(line, "./", 2))
 			v->old[v->n_old++] = line + 2;
-		else if (*line == '/')
+		else if (*line == '/' && !is_table(line))
 			v->old[v->n_old++] = (char *)sc_base_name(line);
 	}
 	qsort(v->old, v->n_old, sizeof(*v->old), by_text);
@@ -393,5 +442,5 @@ int verify_list(struct verify *v, struct sc_err *err)
 	w.plain = (struct sc_file){ .kind = SC_FILE_PAGES,
 				    .spec = { .physical_size = page_size,
 					      .logical_size = page_size } };
-	return walk_all(&w);
+	return list_external(v, &w.plain, err) < 0 ? -1 : walk_all(&w);
 }

@@ -21,6 +21,7 @@ struct verify {
 	const struct sc_verify_params *params;
 	struct sc_manifest m;
 	struct sc_roots roots;
+	int top; /* "/", owned, when there are external tablespaces; -1 */
 	bool before_start;
 	bool waiting; /* in place: X.#clone counts where it is there */
 	char **old;   /* waiting: old data's files, sorted; owned */
@@ -46,14 +47,9 @@ struct verify {
 void verify_found(struct verify *v, const char *fmt, ...)
 	__attribute__((format(printf, 2, 3)));
 
-/* The directory that a path of the clone is relative to. */
-static inline int verify_at(const struct verify *v, const char *path)
-{
-	return v->roots.fd[sc_roots_find(&v->roots, path)];
-}
-
-/* The name under which a path of the clone lies now; buf: VERIFY_NAME_CAP. */
-const char *verify_name(const struct verify *v, const char *path, char *buf);
+/* The name under which a path of the clone lies now, relative to the returned
+ * directory; buf: VERIFY_NAME_CAP. */
+int verify_name(const struct verify *v, const char *path, char *buf);
 
 /* verify_files.c: where files lie that have directories of their own; the
  * manifest is read. 0 or -1. */

@@ -43,9 +43,8 @@ static int open_for_read(void *arg, uint32_t index)
 	const struct verify *v = arg;
 	const char *path = v->work.files[index].path;
 	char name[VERIFY_NAME_CAP];
-	int fd, dir = verify_at(v, path);
+	int fd, dir = verify_name(v, path, name);
 
-	verify_name(v, path, name);
 	fd = sc_direct_or_buffered(sc_open_beneath(
 		dir, name, O_RDONLY | O_DIRECT | O_NONBLOCK, 0));
 	if (fd == -EINVAL) /* not on this file system */

@@ -2,6 +2,7 @@
 /* Listing this server by SQL; see config.h. */
 #include "plugin/config.h"
 
+#include "plugin/outside.h"
 #include "plugin/roots.h"
 #include "plugin/sql.h"
 
@@ -27,18 +28,18 @@ static int list_query(struct sc_sql *sql, const char *query,
 static int list_outside(struct sc_sql *sql, struct sc_list *ret,
 			struct sc_err *err)
 {
-	char undo[300];
+	CLEANUP_ROOTS struct sc_own_roots roots = { 0 };
+	struct sc_ctl_places places;
+	char names[352];
 
-	if (sc_undo_elsewhere(sql, undo, sizeof(undo), err) < 0)
+	if (sc_undo_elsewhere(sql, names, sizeof(names), err) < 0)
 		return -1;
-	if (!*undo)
-		return list_query(
-			sql,
-			"SELECT '" SC_OUTSIDE_FILES
-			"', COALESCE(GROUP_CONCAT(path SEPARATOR ', '), '') " SC_OUTSIDE_FROM,
-			ret, err);
+	if (!*names &&
+	    (sc_own_places_open(&roots, &places, err) < 0 ||
+	     sc_tables_elsewhere(sql, &roots.m, names, sizeof(names), err) < 0))
+		return -1;
 	sc_list_add(ret, SC_OUTSIDE_FILES);
-	sc_list_add(ret, undo);
+	sc_list_add(ret, names);
 	return 0;
 }
 

@@ -10,8 +10,8 @@
 #include "io/base/err.h"
 #include "plugin/com.h"
 
-/* A name in the list beside the variables: tablespace files that lie outside
- * the data directory, separated by commas. */
+/* A name in the list beside the variables: tablespace files where no clone has
+ * them, separated by commas. */
 #define SC_OUTSIDE_FILES "files outside the data directory"
 /* Where SQL finds them, column `path`; waits for no metadata lock. */
 #define SC_OUTSIDE_FROM                                                        \

@@ -16,6 +16,7 @@
 #include "plugin/daemon_link.h"
 #include "plugin/donor.h"
 #include "plugin/killer.h"
+#include "plugin/roots.h"
 #include "plugin/sql.h"
 
 #include <pthread.h>
@@ -30,7 +31,9 @@ struct sc_donor_server {
 	char redo_dir[1024];	    /* the directory #innodb_redo itself */
 	char doublewrite_dir[1024]; /* as struct sc_ctl_donor_start */
 	char spool_dir[1024];
-	char undo_dir[1024], data_home[1024]; /* as the variables say */
+	/* As the variables say. */
+	char undo_dir[1024], data_home[1024];
+	char directories[SC_DIRECTORIES_MAX];
 };
 
 /* What the daemon has said so far. */
@@ -69,6 +72,7 @@ struct sc_donor {
 	uint64_t redo_mark_us; /* wall clock: redo logging was on */
 	unsigned long long alter_instance; /* statements so far, then */
 	uint32_t n_discarded, discarded[SC_MAX_DISCARDED];
+	struct sc_ctl_roots roots; /* what the daemon looks at */
 
 	pthread_mutex_t lock;
 	pthread_cond_t changed;
@@ -113,7 +117,8 @@ int sc_donor_redo_stayed_on(struct sc_donor *d, struct sc_sql *sql,
  * of innodb_directories may have them: InnoDB lets nobody name others, and in
  * the rest the daemon sees them. The backup lock is held. 0 or -1.
  */
-int sc_donor_no_new_places(struct sc_sql *sql, struct sc_err *err);
+int sc_donor_no_new_places(struct sc_donor *d, struct sc_sql *sql,
+			   struct sc_err *err);
 int sc_donor_send_start(struct sc_donor *d, struct sc_err *err);
 
 /*

@@ -244,7 +244,7 @@ int sc_donor_settle(struct sc_donor *d, struct sc_sql *sql, struct sc_err *err)
 		if (!d->lock_held && lock_patiently(d, sql, 0, err) < 0)
 			return -1;
 		if (sc_donor_redo_stayed_on(d, sql, err) < 0 ||
-		    sc_donor_no_new_places(sql, err) < 0)
+		    sc_donor_no_new_places(d, sql, err) < 0)
 			return -1;
 		if (ask_settled(d, sql, err) < 0)
 			return -1;

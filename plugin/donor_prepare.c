@@ -11,6 +11,7 @@
 #include "io/base/num.h"
 #include "plugin/raise.h"
 #include "plugin/config.h"
+#include "plugin/outside.h"
 #include "plugin/roots.h"
 #include "plugin/services.h"
 #include "plugin/sysvars.h"
@@ -20,8 +21,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-
-#define NAMES_SHOWN 3
 
 /* ---- prechecks ----------------------------------------------------------- */
 
@@ -99,36 +98,18 @@ int sc_donor_redo_stayed_on(struct sc_donor *d, struct sc_sql *sql,
 		"InnoDB redo logging was disabled during the clone, or may have been (ALTER INSTANCE, log_error_verbosity = 1): what was written meanwhile is in no redo; clone again");
 }
 
-/* "a, b, c and 4 more" from the first column. */
-static void join_names(const struct sc_rows *rows, char *buf, size_t cap)
+static int check_outside(struct sc_sql *sql, const struct sc_ctl_roots *roots,
+			 struct sc_err *err)
 {
-	size_t len = 0;
-
-	buf[0] = '\0';
-	for (size_t i = 0; i < rows->count && i < NAMES_SHOWN && len < cap; i++)
-		len += (size_t)snprintf(buf + len, cap - len, "%s%.100s",
-					i ? ", " : "",
-					sc_rows_get(rows, i, 0) ?: "?");
-	if (rows->count > NAMES_SHOWN && len < cap)
-		snprintf(buf + len, cap - len, " and %zu more",
-			 rows->count - NAMES_SHOWN);
-}
-
-/* Waits for no metadata lock: information_schema.files would, behind an ALTER
- * TABLE. */
-static int check_outside(struct sc_sql *sql, struct sc_err *err)
-{
-	CLEANUP_ROWS struct sc_rows rows = { 0 };
 	char names[352];
 
-	if (sc_sql_query(sql, &rows, "SELECT path " SC_OUTSIDE_FROM, err) < 0)
+	if (sc_tables_elsewhere(sql, roots, names, sizeof(names), err) < 0)
 		return -1;
-	if (rows.count == 0)
+	if (!*names)
 		return 0;
-	join_names(&rows, names, sizeof(names));
 	return sc_err_set(
 		err, SC_ER_CLONE_SYS_CONFIG,
-		"files outside the data directory cannot be cloned by this release of snapclone: %s",
+		"tablespaces outside the data directory and innodb_directories, or behind symbolic links, cannot be cloned: %s",
 		names);
 }
 
@@ -148,7 +129,8 @@ static int check_undo(struct sc_sql *sql, struct sc_err *err)
 		path);
 }
 
-int sc_donor_no_new_places(struct sc_sql *sql, struct sc_err *err)
+int sc_donor_no_new_places(struct sc_donor *d, struct sc_sql *sql,
+			   struct sc_err *err)
 {
 	unsigned long long more;
 
@@ -158,7 +140,8 @@ int sc_donor_no_new_places(struct sc_sql *sql, struct sc_err *err)
 		return -1;
 	if (!more)
 		return 0;
-	return check_outside(sql, err) < 0 ? -1 : check_undo(sql, err);
+	return check_outside(sql, &d->roots, err) < 0 ? -1
+						      : check_undo(sql, err);
 }
 
 static void copy_text(char *dst, size_t cap, const char *src)
@@ -195,6 +178,18 @@ static void find_doublewrite(struct sc_donor_server *server, const char *value)
 			  sizeof(server->doublewrite_dir), path ? path : name);
 }
 
+/* Cut off, it would name another directory. */
+static int copy_directories(struct sc_donor_server *server, const char *value,
+			    struct sc_err *err)
+{
+	copy_text(server->directories, sizeof(server->directories), value);
+	if (!value || strlen(value) < sizeof(server->directories))
+		return 0;
+	return sc_err_set(err, SC_ER_CLONE_SYS_CONFIG,
+			  "innodb_directories has more than %zu characters",
+			  sizeof(server->directories) - 1);
+}
+
 static int read_server(struct sc_donor *d, struct sc_sql *sql,
 		       struct sc_err *err)
 {
@@ -204,7 +199,7 @@ static int read_server(struct sc_donor *d, struct sc_sql *sql,
 
 	if (sc_sql_query(
 		    sql, &rows,
-		    "SELECT @@GLOBAL.innodb_page_size, @@GLOBAL.server_uuid, @@GLOBAL.innodb_data_file_path, @@GLOBAL.innodb_log_group_home_dir, COALESCE(NULLIF(@@GLOBAL.innodb_tmpdir, ''), SUBSTRING_INDEX(@@GLOBAL.tmpdir, ':', 1)), @@GLOBAL.innodb_flush_method, @@GLOBAL.innodb_doublewrite_dir, @@GLOBAL.innodb_undo_directory, @@GLOBAL.innodb_data_home_dir",
+		    "SELECT @@GLOBAL.innodb_page_size, @@GLOBAL.server_uuid, @@GLOBAL.innodb_data_file_path, @@GLOBAL.innodb_log_group_home_dir, COALESCE(NULLIF(@@GLOBAL.innodb_tmpdir, ''), SUBSTRING_INDEX(@@GLOBAL.tmpdir, ':', 1)), @@GLOBAL.innodb_flush_method, @@GLOBAL.innodb_doublewrite_dir, @@GLOBAL.innodb_undo_directory, @@GLOBAL.innodb_data_home_dir, @@GLOBAL.innodb_directories",
 		    err) < 0)
 		return -1;
 	page_size = sc_rows_get(&rows, 0, 0);
@@ -226,7 +221,7 @@ static int read_server(struct sc_donor *d, struct sc_sql *sql,
 		  sc_rows_get(&rows, 0, 7));
 	copy_text(server->data_home, sizeof(server->data_home),
 		  sc_rows_get(&rows, 0, 8));
-	return 0;
+	return copy_directories(server, sc_rows_get(&rows, 0, 9), err);
 }
 
 /* As the stock plugin. What it does not see, a key that only the redo has, is
@@ -242,15 +237,30 @@ static int check_tls(struct sc_donor *d, struct sc_sql *sql, struct sc_err *err)
 	return n ? sc_donor_needs_tls(err) : 0;
 }
 
+static int open_roots(const struct sc_donor *d, struct sc_own_roots *ret,
+		      struct sc_err *err)
+{
+	const struct sc_root_settings settings = {
+		.undo_directory = d->server.undo_dir,
+		.data_home_dir = d->server.data_home,
+		.data_file_path = d->server.data_file_path,
+		.directories = d->server.directories,
+	};
+
+	return sc_own_roots_open(ret, &settings, err);
+}
+
 int sc_donor_precheck(struct sc_donor *d, struct sc_sql *sql,
 		      struct sc_err *err)
 {
-	if (check_redo_on(sql, err) < 0)
+	CLEANUP_ROOTS struct sc_own_roots roots = { 0 };
+
+	if (check_redo_on(sql, err) < 0 || read_server(d, sql, err) < 0 ||
+	    open_roots(d, &roots, err) < 0)
 		return -1;
-	if (check_outside(sql, err) < 0 || check_undo(sql, err) < 0 ||
-	    check_tls(d, sql, err) < 0)
+	if (check_outside(sql, &roots.m, err) < 0 || check_undo(sql, err) < 0)
 		return -1;
-	return read_server(d, sql, err);
+	return check_tls(d, sql, err);
 }
 
 /* ---- DONOR_START --------------------------------------------------------- */
@@ -300,18 +310,6 @@ static void fill_start(const struct sc_donor *d,
 	m->roots = *roots;
 }
 
-static int open_roots(const struct sc_donor *d, struct sc_own_roots *ret,
-		      struct sc_err *err)
-{
-	const struct sc_root_settings settings = {
-		.undo_directory = d->server.undo_dir,
-		.data_home_dir = d->server.data_home,
-		.data_file_path = d->server.data_file_path,
-	};
-
-	return sc_own_roots_open(ret, &settings, err);
-}
-
 int sc_donor_send_start(struct sc_donor *d, struct sc_err *err)
 {
 	CLEANUP_ROOTS struct sc_own_roots roots = { 0 };
@@ -335,6 +333,7 @@ int sc_donor_send_start(struct sc_donor *d, struct sc_err *err)
 	fds[SC_DONOR_FD_DATADIR] = roots.fd[0];
 	for (int i = 1; i < roots.m.n; i++)
 		fds[n++] = roots.fd[i];
+	d->roots = roots.m;
 	fill_start(d, &roots.m, &start);
 	sc_ctl_put_donor_start(&enc, &start);
 	explicit_bzero(start.key, sizeof(start.key));

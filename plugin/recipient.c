@@ -8,6 +8,7 @@
 #include "plugin/clone.h"
 
 #include "io/base/clock.h"
+#include "io/base/outside.h"
 #include "plugin/config.h"
 #include "plugin/drop_data.h"
 #include "plugin/keyring.h"
@@ -110,6 +111,20 @@ static int await_ready(struct sc_recipient *r, struct sc_err *err)
 	return 0;
 }
 
+/* Descriptors for the daemon: the target first, of a new one its parent too,
+ * and the other directories. */
+static int put_fds(const struct sc_recipient *r, int *fds)
+{
+	int n = 0;
+
+	fds[n++] = r->in_place ? r->roots.fd[0] : r->target.fd;
+	if (!r->in_place)
+		fds[n++] = r->target.parent_fd;
+	for (int i = 1; i < r->roots.m.n; i++)
+		fds[n++] = r->roots.fd[i];
+	return n;
+}
+
 static int send_start(struct sc_recipient *r, bool tls, struct sc_err *err)
 {
 	struct sc_ctl_recipient_start m = {
@@ -121,7 +136,8 @@ static int send_start(struct sc_recipient *r, bool tls, struct sc_err *err)
 		.port = r->state.port,
 	};
 	const char *page_size = sc_config_variable(&r->own, "innodb_page_size");
-	const int target[] = { r->target.fd, r->target.parent_fd };
+	int fds[SC_RECIPIENT_FDS_MAX];
+	int n = put_fds(r, fds);
 	struct sc_enc enc = { 0 };
 
 	m.page_size = page_size ? (uint32_t)atoi(page_size) : 0;
@@ -140,9 +156,8 @@ static int send_start(struct sc_recipient *r, bool tls, struct sc_err *err)
 	explicit_bzero(r->state.key, sizeof(r->state.key));
 	r->started = true;
 	sc_status_copying(1, r->state.bytes);
-	return sc_link_send(&r->link, SC_CTL_RECIPIENT_START, &enc,
-			    r->in_place ? r->roots.fd : target,
-			    r->in_place ? r->roots.m.n : 2, err);
+	return sc_link_send(&r->link, SC_CTL_RECIPIENT_START, &enc, fds, n,
+			    err);
 }
 
 static int copy(struct sc_recipient *r, struct sc_err *err)
@@ -199,11 +214,13 @@ static int prepare_in_place(struct sc_recipient *r, struct sc_err *err)
 	return sc_own_places_open(&r->roots, &r->places, err);
 }
 
-/* A new directory is the only one of its clone. */
+/* A new directory is the only one of its clone, but for external tablespaces:
+ * where this server may have some. */
 static int prepare_new(struct sc_recipient *r, const char *data_dir,
 		       struct sc_err *err)
 {
-	r->places.roots.n = 1;
+	if (sc_external_places_open(&r->roots, &r->places, err) < 0)
+		return -1;
 	return sc_target_make(&r->target, data_dir, err);
 }
 
@@ -256,6 +273,8 @@ static int clone_to(struct sc_recipient *r, const char *host, unsigned port,
 	sc_recipient_end_keys(r, rc);
 	if (rc < 0 && r->target_made)
 		sc_target_remove(&r->target);
+	else if (r->target_made)
+		sc_outside_forget(r->target.fd);
 	sc_own_roots_close(&r->roots);
 	return rc;
 }

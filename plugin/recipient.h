@@ -22,7 +22,7 @@ struct sc_recipient {
 	bool link_open;
 	struct sc_target target;
 	bool target_made;
-	struct sc_own_roots roots;   /* in place: this server's directories */
+	struct sc_own_roots roots;   /* this server's directories */
 	struct sc_ctl_places places; /* and what the daemon is told of them */
 	struct sc_com_config own;
 	char donor_uuid[SC_UUID_LEN + 1];

@@ -107,6 +107,79 @@ static int add_systems(struct sc_own_roots *roots,
 			  settings->data_file_path);
 }
 
+/* Is it below the data directory? What lies there is no external tablespace. */
+static bool is_below_here(const char *path)
+{
+	CLEANUP_FREE char *real = realpath(path, NULL);
+	CLEANUP_FREE char *here = realpath(".", NULL);
+	size_t len = here ? strlen(here) : 0;
+
+	return real && here && !strncmp(real, here, len) &&
+	       (real[len] == '/' || !real[len]);
+}
+
+/* An absolute path, as it stands, without '/' at the end: names of external
+ * tablespaces begin like this. Others as the kernel finds them. False: it is
+ * not there, or too long. */
+static bool to_prefix(const char *path, char *ret)
+{
+	CLEANUP_FREE char *real = NULL;
+	size_t len;
+
+	if (*path != '/' || strstr(path, "//") || strstr(path, "/.")) {
+		real = realpath(path, NULL);
+		if (!real)
+			return false;
+		path = real;
+	}
+	len = strlen(path);
+	while (len > 0 && path[len - 1] == '/')
+		len--;
+	if (len >= SC_ROOT_PATH_MAX)
+		return false;
+	memcpy(ret, path, len);
+	ret[len] = '\0';
+	return true;
+}
+
+/*
+ * A directory that may not be there, as the server takes it. One that mysqld
+ * cannot read has none of its tablespaces. The root directory is not walked:
+ * what lies there is refused by name (plugin/outside.h).
+ */
+static int add_external(struct sc_own_roots *roots, const char *path,
+			struct sc_err *err)
+{
+	char prefix[SC_ROOT_PATH_MAX];
+	int i;
+
+	if (!to_prefix(path, prefix) || !*prefix ||
+	    access(prefix, R_OK | X_OK) < 0 || is_below_here(prefix))
+		return 0;
+	i = add(roots, prefix, err);
+	if (i <= 0)
+		return i;
+	roots->m.external[i] = true;
+	memcpy(roots->m.path[i], prefix, sizeof(prefix));
+	return 0;
+}
+
+/* "dir1;dir2". Source: Tablespace_dirs::set_scan_dirs() in fil/fil0fil.cc. */
+static int add_directories(struct sc_own_roots *roots, const char *list,
+			   struct sc_err *err)
+{
+	CLEANUP_FREE char *copy = strdup(list ? list : "");
+	char *at = copy, *dir;
+
+	if (!copy)
+		return sc_err_set(err, SC_ER_INTERNAL_ERROR, "out of memory");
+	while ((dir = strsep(&at, ";"))) {
+		if (*dir && add_external(roots, dir, err) < 0)
+			return -1;
+	}
+	return 0;
+}
+
 int sc_own_roots_open(struct sc_own_roots *ret,
 		      const struct sc_root_settings *settings,
 		      struct sc_err *err)
@@ -120,15 +193,46 @@ int sc_own_roots_open(struct sc_own_roots *ret,
 	if (undo < 0)
 		return -1;
 	ret->m.undo = (uint8_t)undo;
-	return add_systems(ret, settings, err);
+	return add_systems(ret, settings, err) < 0
+		       ? -1
+		       : add_directories(ret, settings->directories, err);
+}
+
+/* Cut off, it would name another directory. */
+static int read_directories(char *ret, struct sc_err *err)
+{
+	ret[0] = '\0';
+	(void)sc_server_variable("innodb_directories", ret, SC_DIRECTORIES_MAX);
+	if (strlen(ret) < SC_DIRECTORIES_MAX - 1)
+		return 0;
+	return sc_err_set(err, SC_ER_CLONE_SYS_CONFIG,
+			  "innodb_directories has more than %d characters",
+			  SC_DIRECTORIES_MAX - 2);
+}
+
+int sc_external_places_open(struct sc_own_roots *ret,
+			    struct sc_ctl_places *places, struct sc_err *err)
+{
+	char directories[SC_DIRECTORIES_MAX];
+	const struct sc_root_settings settings = { .directories = directories };
+
+	*ret = (struct sc_own_roots){ 0 };
+	*places = (struct sc_ctl_places){ 0 };
+	if (read_directories(directories, err) < 0 ||
+	    sc_own_roots_open(ret, &settings, err) < 0)
+		return -1;
+	places->roots = ret->m;
+	return 0;
 }
 
 int sc_own_places_open(struct sc_own_roots *ret, struct sc_ctl_places *places,
 		       struct sc_err *err)
 {
 	char undo[SC_ROOT_PATH_MAX] = "", home[SC_ROOT_PATH_MAX] = "";
+	char directories[SC_DIRECTORIES_MAX];
 	char *files = places->data_file_path;
-	const struct sc_root_settings settings = { undo, home, files };
+	const struct sc_root_settings settings = { undo, home, files,
+						   directories };
 
 	*ret = (struct sc_own_roots){ 0 };
 	*places = (struct sc_ctl_places){ 0 };
@@ -140,49 +244,10 @@ int sc_own_places_open(struct sc_own_roots *ret, struct sc_ctl_places *places,
 			"the server does not tell innodb_data_file_path");
 	(void)sc_server_variable("innodb_undo_directory", undo, sizeof(undo));
 	(void)sc_server_variable("innodb_data_home_dir", home, sizeof(home));
-	if (sc_own_roots_open(ret, &settings, err) < 0)
+	if (read_directories(directories, err) < 0 ||
+	    sc_own_roots_open(ret, &settings, err) < 0)
 		return -1;
 	places->roots = ret->m;
-	return 0;
-}
-
-/* A name without directory is one in innodb_undo_directory. Source:
- * undo::Tablespace::set_file_name() in include/trx0purge.h. */
-static bool lies_in(const char *path, int dir)
-{
-	char parent[2048];
-	struct stat a, b;
-	char *slash;
-
-	snprintf(parent, sizeof(parent), "%s", path);
-	slash = strrchr(parent, '/');
-	if (!slash)
-		return true;
-	slash[slash == parent] = '\0';
-	return stat(parent, &a) == 0 && fstat(dir, &b) == 0 &&
-	       a.st_dev == b.st_dev && a.st_ino == b.st_ino;
-}
-
-int sc_undo_elsewhere(struct sc_sql *sql, char *ret, size_t cap,
-		      struct sc_err *err)
-{
-	CLEANUP_ROOTS struct sc_own_roots roots = { 0 };
-	CLEANUP_ROWS struct sc_rows rows = { 0 };
-	struct sc_ctl_places places;
-
-	ret[0] = '\0';
-	if (sc_own_places_open(&roots, &places, err) < 0 ||
-	    sc_sql_query(
-		    sql, &rows,
-		    "SELECT path FROM information_schema.innodb_datafiles WHERE space IN (SELECT space FROM information_schema.innodb_tablespaces WHERE space_type = 'Undo')",
-		    err) < 0)
-		return -1;
-	for (size_t i = 0; i < rows.count && !ret[0]; i++) {
-		const char *path = sc_rows_get(&rows, i, 0) ?: "";
-
-		if (!lies_in(path, roots.fd[roots.m.undo]))
-			snprintf(ret, cap, "%s", path);
-	}
 	return 0;
 }
 

@@ -5,14 +5,16 @@
 
 #include "io/base/ctl.h"
 #include "io/base/err.h"
-#include "plugin/sql.h"
 
 /* What the server variables of these names say; NULL as "". */
 struct sc_root_settings {
 	const char *undo_directory;
 	const char *data_home_dir;
 	const char *data_file_path;
+	const char *directories; /* innodb_directories */
 };
+/* Bytes of innodb_directories that are understood. */
+#define SC_DIRECTORIES_MAX 8192
 
 struct sc_own_roots {
 	struct sc_ctl_roots m;
@@ -31,10 +33,10 @@ int sc_own_roots_open(struct sc_own_roots *ret,
  * tells a daemon. From a thread that has a session. */
 int sc_own_places_open(struct sc_own_roots *ret, struct sc_ctl_places *places,
 		       struct sc_err *err);
-/* An undo tablespace that lies in another directory than new ones would: its
- * path, or "" when there is none. Waits for no metadata lock. 0 or -1. */
-int sc_undo_elsewhere(struct sc_sql *sql, char *ret, size_t cap,
-		      struct sc_err *err);
+/* Of a clone into a new directory: the data directory, in whose place it comes,
+ * and those of external tablespaces. */
+int sc_external_places_open(struct sc_own_roots *ret,
+			    struct sc_ctl_places *places, struct sc_err *err);
 void sc_own_roots_close(struct sc_own_roots *roots);
 #define CLEANUP_ROOTS __attribute__((cleanup(sc_own_roots_close)))
 

@@ -4,6 +4,7 @@
 
 #include "io/base/fdio.h"
 #include "io/base/num.h"
+#include "io/base/outside.h"
 #include "plugin/raise.h"
 #include "plugin/services.h"
 
@@ -128,7 +129,8 @@ void sc_target_remove(struct sc_target *target)
 {
 	struct sc_err err = SC_ERR_INIT;
 
-	if (target->made && sc_tree_remove(target->fd, &err) < 0)
+	if (target->made && (sc_outside_remove(target->fd, &err) < 0 ||
+			     sc_tree_remove(target->fd, &err) < 0))
 		sc_server_log(ST_LOG_WARNING, "cannot clean up %s: %s",
 			      target->path, err.msg);
 	unmake_dirs(target);

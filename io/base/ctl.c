@@ -59,14 +59,17 @@ static uint32_t discarded_listed(const struct sc_ctl_donor_start *m)
 static void put_roots(struct sc_enc *enc, const struct sc_ctl_roots *m)
 {
 	sc_enc_u8(enc, m->n);
-	for (unsigned i = 1; i < m->n; i++)
+	for (unsigned i = 1; i < m->n; i++) {
 		sc_enc_str(enc, m->path[i]);
+		sc_enc_u8(enc, m->external[i]);
+	}
 	sc_enc_u8(enc, m->undo);
 	sc_enc_u8(enc, m->n_system);
 	sc_enc_raw(enc, m->system, m->n_system);
 }
 
-/* The indexes are in range, and the paths absolute. */
+/* The indexes are in range, and the paths absolute, without '/' at the end but
+ * for that of the root directory. */
 static bool roots_ok(const struct sc_ctl_roots *m)
 {
 	bool ok = m->undo < m->n;
@@ -83,8 +86,15 @@ static bool get_roots(struct sc_dec *dec, struct sc_ctl_roots *ret)
 	ret->n = sc_dec_u8(dec);
 	if (ret->n < 1 || ret->n > SC_MAX_ROOTS)
 		return false;
-	for (unsigned i = 1; i < ret->n; i++)
+	for (unsigned i = 1; i < ret->n; i++) {
+		uint8_t external;
+
 		sc_dec_str(dec, ret->path[i], sizeof(ret->path[i]));
+		external = sc_dec_u8(dec);
+		if (external > 1)
+			return false;
+		ret->external[i] = external;
+	}
 	ret->undo = sc_dec_u8(dec);
 	ret->n_system = sc_dec_u8(dec);
 	if (ret->n_system > SC_MAX_SYSTEM_FILES)
@@ -314,6 +324,16 @@ void sc_ctl_put_recipient_start(struct sc_enc *enc,
 	sc_ctl_put_places(enc, &m->places);
 }
 
+/* Of a new directory nothing else lies elsewhere. */
+static bool only_external(const struct sc_ctl_roots *m)
+{
+	bool ok = m->undo == 0 && m->n_system == 0;
+
+	for (unsigned i = 1; i < m->n; i++)
+		ok &= m->external[i];
+	return ok;
+}
+
 int sc_ctl_get_recipient_start(struct sc_dec *dec,
 			       struct sc_ctl_recipient_start *ret)
 {
@@ -336,7 +356,8 @@ int sc_ctl_get_recipient_start(struct sc_dec *dec,
 	sc_dec_str(dec, ret->peer, sizeof(ret->peer));
 	sc_dec_str(dec, ret->target_name, sizeof(ret->target_name));
 	if (!get_places(dec, &ret->places) || tls > 1 || in_place > 1 ||
-	    autotune > 1 || (!ret->in_place && ret->places.roots.n > 1) ||
+	    autotune > 1 ||
+	    (!ret->in_place && !only_external(&ret->places.roots)) ||
 	    !streams_ok(ret->streams) || !page_size_ok(ret->page_size) ||
 	    ret->in_place == name_ok(ret->target_name))
 		return -1;

@@ -23,7 +23,7 @@
 #include <stdint.h>
 
 #define SC_VERSION "0.1.0"
-#define SC_CTL_VERSION 6
+#define SC_CTL_VERSION 7
 #define SC_CTL_MAGIC 0x4c544353u /* "SCTL" */
 #define SC_CTL_HEADER_SIZE 12
 #define SC_CTL_MAX_FDS 16
@@ -166,8 +166,9 @@ enum {
 struct sc_ctl_roots {
 	uint8_t n;				   /* 1..SC_MAX_ROOTS */
 	char path[SC_MAX_ROOTS][SC_ROOT_PATH_MAX]; /* absolute; but of 0 */
-	uint8_t undo;				   /* of undo tablespaces */
-	uint8_t n_system; /* as many as innodb_data_file_path */
+	bool external[SC_MAX_ROOTS]; /* of external tablespaces; not 0 */
+	uint8_t undo;		     /* of undo tablespaces */
+	uint8_t n_system;	     /* as many as innodb_data_file_path */
 	uint8_t system[SC_MAX_SYSTEM_FILES]; /* names, in its order */
 };
 
@@ -261,10 +262,11 @@ struct sc_ctl_recipient_start {
 	uint32_t network_bandwidth;
 	uint32_t page_size;
 	uint16_t port;
-	char address[64];	     /* numeric */
-	char peer[256];		     /* donor as the user named it, host:port */
-	char target_name[256];	     /* empty in place */
-	struct sc_ctl_places places; /* else the target is the only directory */
+	char address[64];      /* numeric */
+	char peer[256];	       /* donor as the user named it, host:port */
+	char target_name[256]; /* empty in place */
+	/* Of a new directory only external tablespaces lie elsewhere. */
+	struct sc_ctl_places places;
 };
 
 struct sc_ctl_progress {

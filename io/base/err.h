@@ -17,8 +17,10 @@
  * (server error list of the reference manual); equal in 8.0.30+ and 8.4.
  */
 enum sc_mysql_errno {
+	SC_ER_FILE_EXISTS = 1086, /* ER_FILE_EXISTS_ERROR */
 	SC_ER_LOCK_WAIT_TIMEOUT = 1205,
 	SC_ER_QUERY_INTERRUPTED = 1317,
+	SC_ER_WRONG_VALUE = 1525,
 	SC_ER_INTERNAL_ERROR = 1815,
 	SC_ER_CLONE_DDL_IN_PROGRESS = 3633,
 	SC_ER_CLONE_TOO_MANY = 3634,

@@ -3,9 +3,11 @@
 #include "io/base/roots.h"
 
 #include <ctype.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 int sc_data_file_next(const char **at, char *ret, size_t cap)
 {
@@ -88,16 +90,78 @@ bool sc_undo_name(const char *name)
 	       sc_undo_name_implicit(name);
 }
 
+/* How many bytes of an external name are that directory's, 0: none. */
+static size_t prefix_of(const struct sc_roots *roots, unsigned root,
+			const char *path)
+{
+	size_t len = strlen(roots->path[root]);
+
+	return roots->external[root] &&
+			       !strncmp(path, roots->path[root], len) &&
+			       path[len] == '/'
+		       ? len + 1
+		       : 0;
+}
+
+/* The innermost. */
+static unsigned find_external(const struct sc_roots *roots, const char *path)
+{
+	unsigned found = SC_NO_ROOT;
+	size_t longest = 0;
+
+	for (unsigned i = 1; i < roots->n; i++) {
+		size_t len = prefix_of(roots, i, path);
+
+		if (len > longest) {
+			longest = len;
+			found = i;
+		}
+	}
+	return found;
+}
+
 unsigned sc_roots_find(const struct sc_roots *roots, const char *path)
 {
 	const struct sc_system_file *system;
 
+	if (sc_is_external(path))
+		return find_external(roots, path);
 	if (roots->n == 1 || strchr(path, '/'))
 		return 0;
 	system = find_system(roots, path);
 	if (system)
 		return system->root;
 	return sc_undo_name(path) ? roots->undo : 0;
+}
+
+struct sc_place sc_roots_place(const struct sc_roots *roots, int datadir,
+			       const char *path)
+{
+	unsigned root;
+
+	if (!sc_is_external(path))
+		return (struct sc_place){
+			roots ? roots->fd[sc_roots_find(roots, path)] : datadir,
+			path
+		};
+	root = roots ? find_external(roots, path) : SC_NO_ROOT;
+	/* Not absolute: openat(2) would not look at the descriptor. */
+	if (root == SC_NO_ROOT)
+		return (struct sc_place){ -1, path + 1 };
+	return (struct sc_place){ roots->fd[root],
+				  path + prefix_of(roots, root, path) };
+}
+
+bool sc_is_data_directory(int dir)
+{
+	static const char *const signs[] = { "mysql.ibd", "#innodb_redo",
+					     "#clone" };
+
+	for (size_t i = 0; i < sizeof(signs) / sizeof(signs[0]); i++) {
+		if (faccessat(dir, signs[i], F_OK, AT_SYMLINK_NOFOLLOW) == 0)
+			return true;
+	}
+	return false;
 }
 
 bool sc_roots_has(const struct sc_roots *roots, int dir)

@@ -1,12 +1,14 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
  * The directories that hold a server's tablespaces: its data directory, and
- * what innodb_undo_directory, innodb_data_home_dir and innodb_data_file_path
- * name besides.
+ * what innodb_undo_directory, innodb_data_home_dir, innodb_data_file_path and
+ * innodb_directories name besides.
  *
  * In a clone, files have one name each, whatever directory they lie in: undo
  * tablespaces and files of the system tablespace that without a directory. So a
  * name tells its directory, here, and on another server with other settings.
+ * External tablespaces (general ones, and tables with DATA DIRECTORY) keep
+ * their absolute name: the data dictionary has it.
  *
  * Pure functions; any thread.
  */
@@ -20,7 +22,9 @@
 #include <stdint.h>
 
 /* The data directory and as many others. */
-#define SC_MAX_ROOTS 8
+#define SC_MAX_ROOTS 12
+/* In place of an index: a name that lies in none of them. */
+#define SC_NO_ROOT SC_MAX_ROOTS
 /* Files of the system tablespace; the server has no limit but the length of
  * innodb_data_file_path. */
 #define SC_MAX_SYSTEM_FILES 64
@@ -34,8 +38,11 @@ struct sc_system_file {
 
 struct sc_roots {
 	int fd[SC_MAX_ROOTS]; /* 0: the data directory; borrowed */
-	/* For messages, absolute; that of the data directory is not used. */
+	/* Absolute; that of the data directory is not used. External names
+	 * begin with it. */
 	char path[SC_MAX_ROOTS][SC_ROOT_PATH_MAX];
+	/* External tablespaces lie there, at any depth; never root 0. */
+	bool external[SC_MAX_ROOTS];
 	unsigned n;    /* >= 1 */
 	unsigned undo; /* index of the undo tablespaces' directory */
 	struct sc_system_file system[SC_MAX_SYSTEM_FILES];
@@ -68,18 +75,33 @@ bool sc_undo_name(const char *name);
 /* The same, but for a tablespace with a name of its own: *.ibu. */
 bool sc_undo_name_implicit(const char *name);
 
-/* The index of the directory in which a file of the clone lies. */
+/* The index of the directory in which a file of the clone lies; SC_NO_ROOT: an
+ * absolute name in none. */
 unsigned sc_roots_find(const struct sc_roots *roots, const char *path);
+
+/* Where a file lies: an open directory, and its path relative to that. */
+struct sc_place {
+	int dir; /* borrowed; -1: in no directory of the clone */
+	const char *path;
+};
+
+/* The place of a file of the clone; roots NULL: everything lies in datadir. */
+struct sc_place sc_roots_place(const struct sc_roots *roots, int datadir,
+			       const char *path);
+
+/* A name of an external tablespace's file. */
+static inline bool sc_is_external(const char *path)
+{
+	return path[0] == '/';
+}
 
 /* Is that open directory one of several? A walk of another one goes round it.
  * roots may be NULL. */
 bool sc_roots_has(const struct sc_roots *roots, int dir);
 
-/* Its descriptor; roots NULL: everything lies in datadir. */
-static inline int sc_roots_at(const struct sc_roots *roots, int datadir,
-			      const char *path)
-{
-	return roots ? roots->fd[sc_roots_find(roots, path)] : datadir;
-}
+/* Is that open directory, below one for external tablespaces, the data
+ * directory of a server, or a clone in the making? Its files are no external
+ * tablespaces. */
+bool sc_is_data_directory(int dir);
 
 #endif

@@ -18,8 +18,11 @@ static bool stays_below(const char *path)
 {
 	size_t len = strlen(path);
 
-	if (!len || len >= SC_PATH_MAX || *path == '/' || path[len - 1] == '/')
+	if (!len || len >= SC_PATH_MAX || path[len - 1] == '/')
 		return false;
+	if (*path == '/' && strcmp(path + SC_MAX(len, 4) - 4, ".ibd"))
+		return false;
+	path += *path == '/';
 	if (!strcmp(path, "#clone") || !strncmp(path, "#clone/", 7))
 		return false;
 	for (const char *p = path; p; p = strchr(p, '/')) {

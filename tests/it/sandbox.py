@@ -154,7 +154,7 @@ class Server(Sql):
                **self.box.env, **(env or {})}
         job = {'argv': self.argv(extra), 'env': env, 'uid': user.pw_uid, 'gid': user.pw_gid,
                'status': self.status_file, 'output': self.errlog, 'lifeline': None,
-               'supervised': supervised}
+               'supervised': supervised, 'binds': self.conf.get('binds')}
         give(self.datadir)
         lifeline, fds = None, ()
         if not detach:
@@ -295,7 +295,8 @@ class Sandbox:
 
     def server(self, name, plugin='stock', page_size=16384, init_options=(), keyring_file=None, keyring_options=None,
                **options):
-        """A new server with a fresh data directory, not started. options: mysqld options.
+        """A new server with a fresh data directory, not started. options: mysqld options, and binds: directories
+        that are others for this server (supervisor.py).
 
         keyring_file: path of a keyring file, made when it is not there; True: the server's own. keyring_options: more
         of the component's configuration.
@@ -314,7 +315,9 @@ class Sandbox:
              keyring_options=None):
         if keyring_file is True:
             keyring_file = os.path.join(self.base, name, 'keyring')
+        binds = options.pop('binds', None)
         conf = {'plugin': plugin, 'page_size': page_size, 'init_options': list(init_options), 'options': options,
+                'binds': binds,
                 'port': free_port(), 'server_id': os.getpid() % 100000 * 1000 + next(self.ids), 'datadir': datadir,
                 'keyring': keyring_file, 'keyring_options': keyring_options}
         server = Server(self, name, conf)

@@ -5,7 +5,8 @@
     supervisor.py JOB.json
 
 JOB.json: {"argv": [...], "env": {...}, "uid": n, "gid": n, "status": file, "output": file,
-"lifeline": fd or null, "supervised": bool}. mysqld gets MYSQLD_PARENT_PID = our process id, so that
+"lifeline": fd or null, "supervised": bool, "binds": {directory: another}}. With binds we and all below us have a mount
+namespace of our own, in which the other directory stands in the place of each (needs root). mysqld gets MYSQLD_PARENT_PID = our process id, so that
 RESTART and CLONE work; exit status 16 starts it again, any other one ends the supervisor. With
 "supervised": false it gets no such variable and is never started again. Every exit status is appended to
 the status file, one JSON object per line: {"pid", "start", "end", "status"} (status as in subprocess: -9
@@ -24,6 +25,7 @@ import threading
 import time
 
 PR_SET_PDEATHSIG = 1
+CLONE_NEWNS, MS_BIND, MS_REC, MS_PRIVATE = 0x20000, 4096, 16384, 1 << 18
 RESTART_STATUS = 16
 libc = ctypes.CDLL(None, use_errno=True)
 
@@ -92,10 +94,25 @@ class Supervisor:
                 self.child.terminate()
 
 
+def bind(binds):
+    """Our own view of these directories."""
+    def mount(source, target, flags):
+        if libc.mount(source, target, None, flags, None):
+            raise OSError(ctypes.get_errno(), f'mount {source} {target}')
+
+    if libc.unshare(CLONE_NEWNS):
+        raise OSError(ctypes.get_errno(), 'unshare')
+    mount(None, b'/', MS_REC | MS_PRIVATE)
+    for target, source in binds.items():
+        mount(source.encode(), target.encode(), MS_BIND)
+
+
 def main():
     """Entry point."""
     with open(sys.argv[1], encoding='utf-8') as f:
         job = json.load(f)
+    if job['binds']:
+        bind(job['binds'])
     status = Supervisor(job).run()
     sys.exit(status if status >= 0 else 128 - status)
 

@@ -127,11 +127,19 @@ def innochecksum(case):
     return found if any_file else [f'no data file in {case.datadir}']
 
 
+def seen_with(binds, *argv):
+    """Command line that runs argv where these directories are others ({directory: another}, supervisor.py)."""
+    if not binds:
+        return list(argv)
+    mounts = ''.join(f"mount --bind '{source}' '{target}' && " for target, source in binds.items())
+    return ['unshare', '--mount', '--propagation', 'private', 'sh', '-c', mounts + 'exec "$@"', 'sh', *argv]
+
+
 def verify(case):
     """snapclone verify finds every file, digest and page, and the redo log, as the manifest has them."""
     if case.plugin == 'stock':
         raise NotApplicable('a stock clone has no manifest')
-    ran = subprocess.run([SNAPCLONE, 'verify', case.datadir], stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+    ran = subprocess.run(seen_with(case.options.get('binds'), SNAPCLONE, 'verify', case.datadir), stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
                          check=False, text=True, errors='replace')
     lines = ran.stdout.splitlines()
     if ran.returncode == 0 and not lines[-1].startswith('before the first start: '):

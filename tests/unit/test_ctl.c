@@ -46,6 +46,7 @@ static const struct sc_ctl_donor_start donor_start_sample = {
 	.data_file_path = "ibdata1:12M:autoextend",
 	.roots = { .n = 3,
 		   .path = { "", "/undo", "/home" },
+		   .external = { false, false, true },
 		   .undo = 1,
 		   .n_system = 2,
 		   .system = { 2, 0 } },
@@ -324,6 +325,23 @@ static void directories(void **state)
 	assert_int_equal(try_donor_start(&d), -1);
 	d.roots.n = 0;
 	assert_int_equal(try_donor_start(&d), -1);
+}
+
+/* Beside a new directory there are only those of external tablespaces. */
+static void directories_beside_a_new_one(void **state)
+{
+	struct sc_ctl_recipient_start r = recipient_start_sample;
+
+	(void)state;
+	r.places.roots = (struct sc_ctl_roots){ .n = 2,
+						.path = { "", "/far" },
+						.external = { false, true } };
+	assert_int_equal(try_recipient_start(&r), 0);
+	r.places.roots.external[1] = false;
+	assert_int_equal(try_recipient_start(&r), -1);
+	r.places.roots.external[1] = true;
+	r.places.roots.undo = 1;
+	assert_int_equal(try_recipient_start(&r), -1);
 }
 
 /* Bytes that only some values are right for: refused when they are `bad`. */
@@ -606,10 +624,9 @@ static const struct fds_case {
 	uint16_t type;
 	int header_fds, body_fds;
 } fds_cases[] = {
-	{ SC_CTL_RECIPIENT_START, 10, 0 }, { SC_CTL_RECIPIENT_START, 9, 1 },
-	{ SC_CTL_RECIPIENT_START, 0, 10 }, { SC_CTL_FOLLOWED, 1, 0 },
-	{ SC_CTL_FOLLOWED, 0, 1 },	   { SC_CTL_DONOR_START, 13, 0 },
-	{ SC_CTL_DONOR_START, 16, 0 },	   { SC_CTL_DONOR_START, 17, 0 },
+	{ SC_CTL_RECIPIENT_START, 14, 0 }, { SC_CTL_RECIPIENT_START, 13, 1 },
+	{ SC_CTL_RECIPIENT_START, 0, 14 }, { SC_CTL_FOLLOWED, 1, 0 },
+	{ SC_CTL_FOLLOWED, 0, 1 },	   { SC_CTL_DONOR_START, 17, 0 },
 	{ SC_CTL_DONOR_START, 18, 0 },	   { SC_CTL_DONOR_START, 20, 0 },
 	{ SC_CTL_DONOR_START, 60, 0 },	   { SC_CTL_DONOR_START, 5, 60 },
 };
@@ -740,7 +757,7 @@ static void send_refuses_what_recv_would(void **state)
 		      { SC_CTL_SEALED, 1, 0 },
 		      { SC_CTL_HELLO, 129, 0 },
 		      { SC_CTL_HELLO, 1, 1 },
-		      { SC_CTL_DONOR_START, 1, 13 } };
+		      { SC_CTL_DONOR_START, 1, 17 } };
 	static const uint8_t body[256];
 	int fds[8];
 
@@ -880,6 +897,7 @@ int main(void)
 		cmocka_unit_test(streams_and_page_sizes),
 		cmocka_unit_test(target_names),
 		cmocka_unit_test(directories),
+		cmocka_unit_test(directories_beside_a_new_one),
 		cmocka_unit_test(bytes_out_of_range),
 		cmocka_unit_test(error_needs_a_code),
 		cmocka_unit_test(longest_strings),

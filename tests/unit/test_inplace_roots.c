@@ -20,7 +20,7 @@
 
 #include <cmocka.h>
 
-enum { DATA, UNDO, HOME, N_DIRS };
+enum { DATA, UNDO, HOME, EXT, N_DIRS };
 
 enum kind {
 	OWN,  /* another one's, stays */
@@ -43,6 +43,14 @@ static const struct {
 	{ "t.ibd", UNDO, OWN },	      { "sub/x.ibu", UNDO, OWN },
 	{ "ibdata1", HOME, BOTH },    { "#ib_16384_0.dblwr", HOME, EMPTIED },
 	{ "undo_001", HOME, OWN },    { "else.#clone", HOME, OWN },
+	{ "ts.ibd", EXT, BOTH },      { "db/sub/t.ibd", EXT, BOTH },
+	{ "db/new.ibd", EXT, NEW },   { "made/new.ibd", EXT, NEW },
+	{ "old.ibd", EXT, GONE },     { "db/old.ibd", EXT, GONE },
+	{ "x.ibu", EXT, OWN },	      { "db/notes.txt", EXT, OWN },
+	{ "db/t.MYD", EXT, OWN },     { "db/else.#clone", EXT, OWN },
+	{ "undo_001", EXT, OWN },     { "server/mysql.ibd", EXT, OWN },
+	{ "server/t.ibd", EXT, OWN }, { "clone/#clone/x", EXT, OWN },
+	{ "clone/t.ibd", EXT, OWN },
 };
 
 static struct dir_fixture dirs[N_DIRS];
@@ -60,6 +68,25 @@ static void put(size_t i, const char *suffix, const char *content)
 	dir_fixture_put(dirs[files[i].dir].fd, path, content, strlen(content));
 }
 
+/* The name in the clone. */
+static const char *name_of(size_t i)
+{
+	static char name[512];
+
+	snprintf(name, sizeof(name), "%s%s%s",
+		 files[i].dir == EXT ? dirs[EXT].path : "",
+		 files[i].dir == EXT ? "/" : "", files[i].path);
+	return name;
+}
+
+static void note_made(void)
+{
+	char dir[128];
+
+	snprintf(dir, sizeof(dir), "%s/made", dirs[EXT].path);
+	assert_int_equal(sc_inplace_note_dir(lock, dir, &err), 0);
+}
+
 static void stage_all(void)
 {
 	struct stat st;
@@ -68,6 +95,7 @@ static void stage_all(void)
 	assert_int_equal(sc_inplace_lock(dirs[DATA].fd, st.st_uid, st.st_gid,
 					 &lock, &err),
 			 0);
+	note_made();
 	for (size_t i = 0; i < SC_ARRAY_SIZE(files); i++) {
 		bool redo = !strncmp(files[i].path, "#innodb_redo", 12);
 
@@ -79,8 +107,8 @@ static void stage_all(void)
 					3);
 		else
 			put(i, SC_CLONE_SUFFIX, "new");
-		if (!redo && sc_filelist_add(&list, files[i].path,
-					     SC_FILE_OPAQUE, 3, NULL, &err) < 0)
+		if (!redo && sc_filelist_add(&list, name_of(i), SC_FILE_OPAQUE,
+					     3, NULL, &err) < 0)
 			fail_msg("%s", err.msg);
 	}
 	dir_fixture_put(dirs[DATA].fd,
@@ -102,6 +130,7 @@ static int setup(void **state)
 		snprintf(roots.path[i], sizeof(roots.path[i]), "%s",
 			 dirs[i].path);
 	}
+	roots.external[EXT] = true;
 	assert_int_equal(sc_roots_set_system(&roots, "ibdata1:1M;ibdata2:1M",
 					     in, 2, &err),
 			 0);

@@ -79,8 +79,8 @@ static void names_tell_directories(void **state)
 			fail_msg("%s", cases[i].name);
 		assert_int_equal(sc_roots_find(&one, cases[i].name), 0);
 	}
-	assert_int_equal(sc_roots_at(NULL, 77, "undo_001"), 77);
-	assert_int_equal(sc_roots_at(&roots, 77, "undo_001"), undo.fd);
+	assert_int_equal(sc_roots_place(NULL, 77, "undo_001").dir, 77);
+	assert_int_equal(sc_roots_place(&roots, 77, "undo_001").dir, undo.fd);
 }
 
 static void data_file_paths(void **state)
@@ -119,9 +119,10 @@ static void data_file_paths(void **state)
 
 static int open_file(struct sc_image *image, const char *path, bool direct)
 {
+	struct sc_place place = sc_roots_place(image->roots, image->root, path);
+
 	(void)direct;
-	return sc_open_beneath(sc_roots_at(image->roots, image->root, path),
-			       path, O_RDONLY, 0);
+	return sc_open_beneath(place.dir, place.path, O_RDONLY, 0);
 }
 
 static int scan(void)

@@ -1,0 +1,138 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/* The note of what a clone made elsewhere; see outside.h. */
+#include "io/base/outside.h"
+
+#include "io/base/cleanup.h"
+#include "io/base/fdio.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#define CLONE_DIR "#clone"
+#define NOTE CLONE_DIR "/#snapclone_outside"
+/* Names of 2^21 files at most; this is more than any server has elsewhere. */
+#define NOTE_MAX (1u << 30)
+
+static int failed(int sys_errno, const char *what, struct sc_err *err)
+{
+	return sc_err_sys(err, SC_ER_INTERNAL_ERROR, sys_errno,
+			  "directory of the clone: %s", what);
+}
+
+static int sync_dir(int target, struct sc_err *err)
+{
+	CLEANUP_CLOSE int dir =
+		openat(target, CLONE_DIR,
+		       O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+
+	return dir < 0 || fsync(dir) < 0 ? failed(errno, CLONE_DIR, err) : 0;
+}
+
+static int open_note(struct sc_outside *note, int target, uid_t uid, gid_t gid,
+		     struct sc_err *err)
+{
+	note->fd = openat(
+		target, NOTE,
+		O_WRONLY | O_APPEND | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0640);
+	if (note->fd < 0 || (geteuid() == 0 && fchown(note->fd, uid, gid) < 0))
+		return failed(errno, NOTE, err);
+	return sync_dir(target, err);
+}
+
+int sc_outside_add(struct sc_outside *note, int target, uid_t uid, gid_t gid,
+		   const char *name, struct sc_err *err)
+{
+	CLEANUP_FREE char *line = NULL;
+	int n = asprintf(&line, "%s\n", name);
+
+	if (n < 0) {
+		line = NULL;
+		return failed(ENOMEM, NOTE, err);
+	}
+	if (note->fd < 0 && open_note(note, target, uid, gid, err) < 0)
+		return -1;
+	return write(note->fd, line, (size_t)n) == n ? 0
+						     : failed(errno, NOTE, err);
+}
+
+int sc_outside_sync(struct sc_outside *note, struct sc_err *err)
+{
+	if (note->fd >= 0 && fsync(note->fd) < 0)
+		return failed(errno, NOTE, err);
+	return 0;
+}
+
+void sc_outside_close(struct sc_outside *note)
+{
+	if (note->fd >= 0)
+		close(note->fd);
+	note->fd = -1;
+}
+
+/* All of the note, "" when there is none; the caller frees. NULL with err. */
+static char *read_note(int target, struct sc_err *err)
+{
+	CLEANUP_CLOSE int fd =
+		openat(target, NOTE, O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
+	struct stat st = { 0 };
+	char *text;
+	ssize_t n = 0;
+
+	if (fd < 0 ? errno != ENOENT : fstat(fd, &st) < 0) {
+		failed(errno, NOTE, err);
+		return NULL;
+	}
+	text = st.st_size > NOTE_MAX ? NULL : calloc(1, (size_t)st.st_size + 1);
+	if (text && fd >= 0)
+		n = sc_pread_full(fd, text, (size_t)st.st_size, 0);
+	if (text && n >= 0)
+		return text;
+	failed(text ? (int)-n : ENOMEM, NOTE, err);
+	free(text);
+	return NULL;
+}
+
+/* name: its '/' at the end, if it is a directory, is cut off. */
+static void remove_one(char *name, struct sc_err *err)
+{
+	size_t len = strlen(name);
+	bool dir = len > 1 && name[len - 1] == '/';
+
+	if (name[0] != '/')
+		return;
+	name[len - dir] = '\0';
+	if ((dir ? rmdir(name) : unlink(name)) < 0 && errno != ENOENT &&
+	    errno != ENOTDIR && errno != ENOTEMPTY)
+		sc_err_sys(err, SC_ER_INTERNAL_ERROR, errno, "cannot remove %s",
+			   name);
+}
+
+int sc_outside_remove(int target, struct sc_err *err)
+{
+	CLEANUP_FREE char *text = read_note(target, err);
+	char *line;
+
+	if (!text)
+		return -1;
+	/* A line that a crash cut off was not in use. */
+	line = strrchr(text, '\n');
+	*(line ? line + 1 : text) = '\0';
+	/* The last one first: directories after what is in them. */
+	for (char *end = text + strlen(text); end > text; end = line) {
+		end[-1] = '\0';
+		line = memrchr(text, '\n', (size_t)(end - 1 - text));
+		line = line ? line + 1 : text;
+		remove_one(line, err);
+	}
+	return sc_err_is_set(err) ? -1 : 0;
+}
+
+void sc_outside_forget(int target)
+{
+	(void)unlinkat(target, NOTE, 0);
+}

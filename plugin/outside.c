@@ -1,0 +1,108 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/* Tablespaces elsewhere; see outside.h. */
+#include "plugin/outside.h"
+
+#include "io/base/cleanup.h"
+#include "plugin/config.h"
+#include "plugin/roots.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#define NAMES_SHOWN 3
+
+/* ---- undo tablespaces ---------------------------------------------------- */
+
+/* A name without directory is one in innodb_undo_directory. Source:
+ * undo::Tablespace::set_file_name() in include/trx0purge.h. */
+static bool lies_in(const char *path, int dir)
+{
+	char parent[2048];
+	struct stat a, b;
+	char *slash;
+
+	snprintf(parent, sizeof(parent), "%s", path);
+	slash = strrchr(parent, '/');
+	if (!slash)
+		return true;
+	slash[slash == parent] = '\0';
+	return stat(parent, &a) == 0 && fstat(dir, &b) == 0 &&
+	       a.st_dev == b.st_dev && a.st_ino == b.st_ino;
+}
+
+int sc_undo_elsewhere(struct sc_sql *sql, char *ret, size_t cap,
+		      struct sc_err *err)
+{
+	CLEANUP_ROOTS struct sc_own_roots roots = { 0 };
+	CLEANUP_ROWS struct sc_rows rows = { 0 };
+	struct sc_ctl_places places;
+
+	ret[0] = '\0';
+	if (sc_own_places_open(&roots, &places, err) < 0 ||
+	    sc_sql_query(
+		    sql, &rows,
+		    "SELECT path FROM information_schema.innodb_datafiles WHERE space IN (SELECT space FROM information_schema.innodb_tablespaces WHERE space_type = 'Undo')",
+		    err) < 0)
+		return -1;
+	for (size_t i = 0; i < rows.count && !ret[0]; i++) {
+		const char *path = sc_rows_get(&rows, i, 0) ?: "";
+
+		if (!lies_in(path, roots.fd[roots.m.undo]))
+			snprintf(ret, cap, "%s", path);
+	}
+	return 0;
+}
+
+/* ---- all others ---------------------------------------------------------- */
+
+/* Does the path lead there without a symbolic link below the directory? One
+ * that is gone meanwhile is no matter. */
+static bool leads_there(const char *dir, const char *path)
+{
+	CLEANUP_FREE char *real = realpath(path, NULL);
+	CLEANUP_FREE char *real_dir = realpath(dir, NULL);
+	size_t len = real_dir ? strlen(real_dir) : 0;
+
+	if (!real || !real_dir)
+		return true;
+	return !strncmp(real, real_dir, len) &&
+	       !strcmp(real + len, path + strlen(dir));
+}
+
+static bool is_looked_at(const struct sc_ctl_roots *roots, const char *path)
+{
+	for (int i = 1; i < roots->n; i++) {
+		size_t len = strlen(roots->path[i]);
+
+		if (roots->external[i] && !strncmp(path, roots->path[i], len) &&
+		    path[len] == '/' && leads_there(roots->path[i], path))
+			return true;
+	}
+	return false;
+}
+
+int sc_tables_elsewhere(struct sc_sql *sql, const struct sc_ctl_roots *roots,
+			char *ret, size_t cap, struct sc_err *err)
+{
+	CLEANUP_ROWS struct sc_rows rows = { 0 };
+	size_t len = 0, found = 0;
+
+	ret[0] = '\0';
+	if (sc_sql_query(sql, &rows, "SELECT path " SC_OUTSIDE_FROM, err) < 0)
+		return -1;
+	for (size_t i = 0; i < rows.count; i++) {
+		const char *path = sc_rows_get(&rows, i, 0) ?: "?";
+
+		if (is_looked_at(roots, path) || found++ >= NAMES_SHOWN ||
+		    len >= cap)
+			continue;
+		len += (size_t)snprintf(ret + len, cap - len, "%s%.100s",
+					len ? ", " : "", path);
+	}
+	if (found > NAMES_SHOWN && len < cap)
+		snprintf(ret + len, cap - len, " and %zu more",
+			 found - NAMES_SHOWN);
+	return 0;
+}
