@@ -94,54 +94,6 @@ static bool is_there(const struct sc_inplace *ip, const char *path)
 	return inplace_has(place.dir, place.path);
 }
 
-static bool ends_with(const char *name, const char *suffix)
-{
-	size_t n = strlen(name), s = strlen(suffix);
-
-	return n >= s && !strcmp(name + n - s, suffix);
-}
-
-/* Schemas of the server itself keep their other files: the start empties their
- * CSV tables and needs these to be there. */
-static bool system_schema(const char *path)
-{
-	return !strncmp(path, "mysql/", 6) || !strncmp(path, "sys/", 4) ||
-	       !strncmp(path, "performance_schema/", 19);
-}
-
-/* What storage engines keep in schema directories. Other files there stay, and
- * so do directories that are no schemas: binary logs, keyrings. Source:
- * handlerton::file_extensions of myisam, csv, archive, merge; sdi_file.cc. */
-static bool engine_file(const char *path)
-{
-	static const char *const suffixes[] = { ".MYD", ".MYI", ".CSV", ".CSM",
-						".ARZ", ".MRG", ".sdi" };
-
-	for (size_t i = 0; i < SC_ARRAY_SIZE(suffixes); i++) {
-		if (ends_with(path, suffixes[i]))
-			return true;
-	}
-	return false;
-}
-
-/* undo_NNN, undo_N_trunc.log. Source: fsp0types.h, undo::Tablespace. */
-static bool undo_file(const char *path)
-{
-	return !strncmp(path, "undo_", 5) && path[5] >= '0' && path[5] <= '9';
-}
-
-/* A file of the old data that must not meet the clone's. */
-static bool old_data(const char *path)
-{
-	if (strstr(path, SC_CLONE_SUFFIX) || strchr(path, '\n'))
-		return false;
-	if (ends_with(path, ".ibd") || ends_with(path, ".ibu"))
-		return true;
-	if (strchr(path, '/'))
-		return engine_file(path) && !system_schema(path);
-	return undo_file(path);
-}
-
 static int visit_dir(struct sc_inplace *ip, int at, const char *prefix,
 		     visit_fn *visit, struct names *names, struct sc_err *err);
 
@@ -243,7 +195,7 @@ static int visit_external(void *arg, int dir, const char *name,
 	char staged[INPLACE_NAME_CAP];
 
 	(void)err;
-	if (ends_with(name, ".ibd") && !strchr(path, '\n') &&
+	if (inplace_is_table(name) && !strchr(path, '\n') &&
 	    !inplace_has(dir, sc_inplace_name(name, staged, sizeof(staged))))
 		names_add(ex->names, ex->root, path);
 	return 0;
@@ -271,7 +223,7 @@ static int visit_old(struct sc_inplace *ip, unsigned root, const char *path,
 	char staged[INPLACE_NAME_CAP];
 
 	(void)err;
-	if (old_data(path) &&
+	if (inplace_is_old_data(path) &&
 	    !inplace_has(fd_of(ip, root),
 			 sc_inplace_name(path, staged, sizeof(staged))))
 		names_add(names, root, path);

@@ -19,11 +19,6 @@ static int failed(int sys_errno, const char *what, struct sc_err *err)
 			  "data directory: %s", what);
 }
 
-bool inplace_is_doublewrite(const char *name)
-{
-	return !strncmp(name, "#ib_", 4) && strstr(name, "dblwr");
-}
-
 static int sync_directory(void *arg, int dir, struct sc_err *err)
 {
 	(void)arg;

@@ -75,20 +75,20 @@ int stage_error(int sys_errno, const char *what, struct sc_err *err);
 int stage_make_dir(struct sc_staged *stage, const char *name,
 		   struct sc_err *err);
 
-/* stage_open.c: is there room for these files, wherever they go? 0 or -1. */
+/* stage_files.c: is there room for these files, wherever they go? 0 or -1. */
 int stage_check_space(struct sc_staged *stage, const struct sc_filelist *list,
 		      struct sc_err *err);
-/* stage_open.c: what is kept of every chunk and file, for so many of them; what
- * is known stays. 0 or -1. */
+/* stage_files.c: what is kept of every chunk and file, for so many of them;
+ * what is known stays. 0 or -1. */
 int stage_grow(struct sc_staged *stage, uint64_t chunks, size_t files,
 	       struct sc_err *err);
-/* stage_open.c: make a file's directories, and note what an undo has to remove;
- * or also an empty file of its whole size. 0 or -1. */
+/* stage_files.c: make a file's directories, and note what an undo has to
+ * remove; or also an empty file of its whole size. 0 or -1. */
 int stage_note_file(struct sc_staged *stage, const char *path,
 		    struct sc_err *err);
 int stage_create_file(struct sc_staged *stage, const struct sc_file *file,
 		      struct sc_err *err);
-/* stage_open.c: give a file that was just made the size it was listed with. */
+/* stage_files.c: give a file that was just made the size it was listed with. */
 int stage_set_size(int fd, const struct sc_file *file, struct sc_err *err);
 
 /* stage_sync.c: give every file its size at the seal (bytes, one per file of

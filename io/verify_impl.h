@@ -55,7 +55,22 @@ int verify_name(const struct verify *v, const char *path, char *buf);
  * manifest is read. 0 or -1. */
 int verify_set_roots(struct verify *v, struct sc_err *err);
 
-/* verify_files.c: compare what is there with the manifest, and make the work
+/* verify_files.c: a file for the work list. file: its kind and pages. 0 or -1.
+ */
+int verify_add_work(struct verify *v, const struct sc_file *file,
+		    const char *path, uint64_t size, bool system,
+		    struct sc_err *err);
+/* verify_files.c: its size, or -1 after saying what is wrong with it. */
+int64_t verify_size_of(struct verify *v, const char *path);
+/* verify_files.c: work that the manifest names. After the first start that is
+ * only the system tablespace, ... */
+int verify_list_known(struct verify *v, struct sc_err *err);
+/* ... and external tablespaces that are still there. plain: what is assumed of
+ * them at first. */
+int verify_list_external(struct verify *v, const struct sc_file *plain,
+			 struct sc_err *err);
+
+/* verify_walk.c: compare what is there with the manifest, and make the work
  * list. 0 or -1. */
 int verify_list(struct verify *v, struct sc_err *err);
 
