@@ -1,69 +1,20 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /* Sessions on the control socket; see session.h. */
-#include "daemon/session.h"
+#include "daemon/session_impl.h"
 
-#include "daemon/conn.h"
 #include "daemon/provider.h"
 #include "daemon/roots.h"
 #include "io/base/cleanup.h"
-#include "io/base/clock.h"
 #include "io/base/log.h"
-#include "io/base/num.h"
 #include "io/inplace.h"
 
 #include <errno.h>
-#include <poll.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/eventfd.h>
 
-/* How often progress is told; what cannot wait wakes the session. */
-#define TICK_MS 50
 /* A peer that connects and says nothing is cut off. */
 #define HELLO_MS 5000
-
-struct sc_session {
-	int sock;
-	int wake; /* eventfd: the job has something to tell */
-	struct sc_registry *registry;
-	bool may_start;
-	struct sc_job *job;
-	pthread_mutex_t send_lock;
-};
-
-void sc_registry_init(struct sc_registry *registry,
-		      const struct sc_config *config)
-{
-	*registry = (struct sc_registry){ .config = config };
-	pthread_mutex_init(&registry->lock, NULL);
-}
-
-static int registry_add(struct sc_registry *r, struct sc_job *job,
-			struct sc_err *err)
-{
-	SC_LOCK_SCOPE(&r->lock);
-	if (r->n_jobs >= r->config->max_jobs)
-		return sc_err_set(
-			err, SC_ER_INTERNAL_ERROR,
-			"snapcloned runs %u jobs already (option max_jobs)",
-			r->n_jobs);
-	job->next = r->jobs;
-	r->jobs = job;
-	r->n_jobs++;
-	return 0;
-}
-
-static void registry_remove(struct sc_registry *r, struct sc_job *job)
-{
-	SC_LOCK_SCOPE(&r->lock);
-	for (struct sc_job **p = &r->jobs; *p; p = &(*p)->next) {
-		if (*p == job) {
-			*p = job->next;
-			r->n_jobs--;
-			return;
-		}
-	}
-}
 
 int sc_session_send(struct sc_session *session, uint16_t type,
 		    struct sc_enc *enc, struct sc_err *err)
@@ -86,7 +37,7 @@ static void log_to_peer(void *ctx, enum sc_log_level level, const char *line)
 	(void)sc_session_send(ctx, SC_CTL_LOG, &enc, &ignored);
 }
 
-static void send_error(struct sc_session *s, const struct sc_err *e)
+void session_send_error(struct sc_session *s, const struct sc_err *e)
 {
 	struct sc_err err = SC_ERR_INIT;
 	struct sc_ctl_error m = { .code = (uint32_t)e->code };
@@ -96,144 +47,6 @@ static void send_error(struct sc_session *s, const struct sc_err *e)
 	sc_ctl_put_error(&enc, &m);
 	if (sc_session_send(s, SC_CTL_ERROR, &enc, &err) < 0)
 		sc_debug("the peer is gone before it heard of: %s", e->msg);
-}
-
-/* ---- the job of a session
- * ---------------------------------------------------- */
-
-static void *job_main(void *arg)
-{
-	struct sc_job *job = arg;
-
-	job->failed = job->ops->run(job) < 0;
-	job->finished = true;
-	sc_job_wake(job);
-	return NULL;
-}
-
-static int start_job(struct sc_session *s, struct sc_ctl_msg *msg,
-		     struct sc_err *err)
-{
-	struct sc_job *job;
-	int rc;
-
-	if (!s->may_start || s->job)
-		return sc_err_set(err, SC_ER_CLONE_PROTOCOL,
-				  "this connection cannot begin a job");
-	job = msg->type == SC_CTL_DONOR_START
-		      ? sc_donor_new(s, msg, s->registry->config, err)
-		      : sc_recipient_new(s, msg, err);
-	if (!job)
-		return -1;
-	job->wake = s->wake;
-	if (registry_add(s->registry, job, err) < 0) {
-		job->ops->free(job);
-		return -1;
-	}
-	rc = pthread_create(&job->thread, NULL, job_main, job);
-	if (rc) {
-		registry_remove(s->registry, job);
-		job->ops->free(job);
-		return sc_err_sys(err, SC_ER_INTERNAL_ERROR, rc,
-				  "cannot start the job's thread");
-	}
-	s->job = job;
-	return 0;
-}
-
-/* Tell the plugin what changed. */
-static int send_progress(struct sc_session *s, struct sc_err *err)
-{
-	struct sc_ctl_progress changed[SC_STAGE_COUNT];
-	unsigned n = 0;
-
-	s->job->ops->tick(s->job);
-	pthread_mutex_lock(&s->job->lock);
-	for (unsigned i = 0; i < SC_STAGE_COUNT; i++) {
-		if (s->job->dirty[i])
-			changed[n++] = s->job->stages[i];
-		s->job->dirty[i] = false;
-	}
-	pthread_mutex_unlock(&s->job->lock);
-	for (unsigned i = 0; i < n; i++) {
-		struct sc_enc enc = { 0 };
-
-		sc_ctl_put_progress(&enc, &changed[i]);
-		/* Out of memory: told at the next change. */
-		if (enc.failed)
-			continue;
-		if (sc_session_send(s, SC_CTL_PROGRESS, &enc, err) < 0)
-			return -1;
-	}
-	return 0;
-}
-
-/* 1 the peer has sent something or is gone, 0 it is time to look at the job. */
-static int await_event(struct sc_session *s, bool hear)
-{
-	struct pollfd p[2] = { { .fd = s->wake, .events = POLLIN },
-			       { .fd = s->sock, .events = POLLIN } };
-	eventfd_t count;
-
-	if (poll(p, hear ? 2 : 1, TICK_MS) <= 0)
-		return 0;
-	/* Before the job is looked at: what comes later wakes again. */
-	if (p[0].revents)
-		(void)eventfd_read(s->wake, &count);
-	return p[1].revents != 0;
-}
-
-/* The job has failed; told once. */
-static void tell_failure(struct sc_session *s, bool undone)
-{
-	struct sc_job *job = s->job;
-	struct sc_err err;
-
-	if (job->told)
-		return;
-	job->told = true;
-	pthread_mutex_lock(&job->lock);
-	err = job->err;
-	pthread_mutex_unlock(&job->lock);
-	if (!undone)
-		sc_err_context(
-			&err,
-			"the image is still being given back (`snapclone status`)");
-	sc_info("job failed: %s", err.msg);
-	send_error(s, &err);
-}
-
-/* A clone that failed has given back its image when it ends; but nobody waits
- * for ever. */
-static void watch_undo(struct sc_session *s)
-{
-	if (!s->job->finished && sc_job_undoes_long(s->job))
-		tell_failure(s, false);
-}
-
-/* Join the job, say how it ended, forget it. */
-static int end_job(struct sc_session *s, struct sc_err *err)
-{
-	struct sc_err ignored = SC_ERR_INIT;
-	struct sc_job *job = s->job;
-	int rc = 0;
-
-	while (!job->finished) {
-		job->ops->cancel(job);
-		watch_undo(s);
-		await_event(s, false);
-	}
-	pthread_join(job->thread, NULL);
-	(void)send_progress(s, &ignored);
-	registry_remove(s->registry, job);
-	/* By what it did, not by what came when it had done it (CANCEL). */
-	if (job->failed)
-		tell_failure(s, true);
-	else
-		rc = sc_session_send(s, SC_CTL_DONE, &job->done, err);
-	s->job = NULL;
-	job->ops->free(job);
-	return rc;
 }
 
 /* ---- messages
@@ -286,7 +99,7 @@ static int handle(struct sc_session *s, struct sc_ctl_msg *msg,
 		return reply_status(s, err);
 	case SC_CTL_DONOR_START:
 	case SC_CTL_RECIPIENT_START:
-		return start_job(s, msg, err);
+		return session_start_job(s, msg, err);
 	case SC_CTL_CLEAN:
 		return clean(s, msg, err);
 	case SC_CTL_CANCEL:
@@ -329,16 +142,17 @@ static int turn(struct sc_session *s, struct sc_err *err)
 	CLEANUP_MSG struct sc_ctl_msg msg = { 0 };
 	int rc = 0;
 
-	if (await_event(s, true))
+	if (session_await_event(s, true))
 		rc = sc_ctl_recv(s->sock, &msg, 0, err);
 	if (rc > 0)
 		rc = handle(s, &msg, err);
 	if (rc >= 0 && s->job && s->job->stopping)
 		s->job->ops->cancel(s->job);
 	if (rc >= 0 && s->job)
-		watch_undo(s);
+		session_watch_undo(s);
 	if (rc >= 0 && s->job)
-		rc = s->job->finished ? end_job(s, err) : send_progress(s, err);
+		rc = s->job->finished ? session_end_job(s, err)
+				      : session_send_progress(s, err);
 	return rc;
 }
 
@@ -385,7 +199,7 @@ void sc_session_serve(int sock, struct sc_registry *registry, bool may_start)
 		if (s.job)
 			sc_job_fail(s.job, &err);
 		else
-			send_error(&s, &err);
+			session_send_error(&s, &err);
 	}
 	if (s.job) {
 		struct sc_err ignored = SC_ERR_INIT;
@@ -393,7 +207,7 @@ void sc_session_serve(int sock, struct sc_registry *registry, bool may_start)
 		if (registry->shutdown)
 			fail_shutdown(s.job);
 		sc_job_cancel(s.job);
-		end_job(&s, &ignored);
+		session_end_job(&s, &ignored);
 	}
 	if (registry->log_to_peer && may_start)
 		sc_log_redirect(NULL, NULL);
