@@ -10,7 +10,7 @@
 /* What the kernel gave an io_uring engine; 0 = all of it, else the errno. */
 struct sc_uring_got {
 	int ring;	/* the ring itself: there is no engine */
-	unsigned flags; /* setup flags it took, see engine_uring.c */
+	unsigned flags; /* setup flags it took, see engine_uring_open.c */
 	bool all_flags; /* these are the best we know */
 	int buffers;	/* registering the arena */
 	int files;	/* the table of registered files */
