@@ -171,6 +171,10 @@ int donor_prepare_aside(struct donor *d, struct sc_err *err);
  * helps. */
 int donor_copy_local(struct donor *d, struct sc_err *err);
 
+/* donor_seal.c: wait for the plugin's SEAL, take the sizes, follow and pass on
+ * the redo to E. 0 or -1. */
+int donor_seal(struct donor *d, struct sc_err *err);
+
 /* donor_steps.c. Tell the sink which redo comes. */
 int donor_begin_redo(struct donor *d, struct sc_err *err);
 /* Copy what is in the queue as that stream. */
