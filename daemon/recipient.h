@@ -68,9 +68,11 @@ struct recipient {
 int recipient_connect(struct recipient *r, unsigned stream, struct sc_err *err);
 /* recipient_control.c: everything on stream 0 up to and including SEAL. */
 int recipient_receive_control(struct recipient *r, struct sc_err *err);
-/* recipient.c: join the data streams; -1 when one was lost or the job shall
- * stop. */
+/* recipient_steps.c: join the data streams; -1 when one was lost or the job
+ * shall stop. */
 int recipient_await_streams(struct recipient *r, struct sc_err *err);
+/* The whole job, step by step. */
+int recipient_run_steps(struct recipient *r, struct sc_err *err);
 
 /* recipient_chunks.c, each in the stream's thread: what a stream needs is
  * allocated; close it also after a failure. 0 or -1. */
