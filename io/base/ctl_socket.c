@@ -3,7 +3,7 @@
  * Control messages on a Unix socket: framing, descriptors, limits; see ctl.h.
  * Every wait is bounded, whatever the peer sends or does not send.
  */
-#include "io/base/ctl.h"
+#include "io/base/ctl_impl.h"
 
 #include "io/base/num.h"
 
@@ -207,7 +207,7 @@ static int take_fds(struct msghdr *mh, struct sc_ctl_msg *msg)
 	return rc;
 }
 
-static int proto_error(struct sc_err *err, const char *what)
+int sc_ctl_broken(struct sc_err *err, const char *what)
 {
 	if (sc_err_is_set(err))
 		return -1;
@@ -237,7 +237,7 @@ static int recv_all(int sock, void *buf, size_t len, int timeout_ms,
 		if (rc == 0 && begins && done == 0)
 			return 0;
 		if (rc == 0)
-			return proto_error(err, "message cut short");
+			return sc_ctl_broken(err, "message cut short");
 		if (rc < 0)
 			return -1;
 		n = recvmsg(sock, &mh, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
@@ -248,7 +248,7 @@ static int recv_all(int sock, void *buf, size_t len, int timeout_ms,
 					  n < 0 ? errno : ECONNRESET,
 					  "control socket");
 		if (take_fds(&mh, msg) < 0)
-			return proto_error(err, "too many descriptors");
+			return sc_ctl_broken(err, "too many descriptors");
 		done += (size_t)n;
 		timeout_ms = SC_CTL_STALL_MS;
 	}
@@ -259,15 +259,15 @@ static int check_header(const uint8_t *header, struct sc_ctl_msg *msg,
 			struct sc_err *err)
 {
 	if (sc_load_le32(header) != SC_CTL_MAGIC || sc_load_le16(header + 6))
-		return proto_error(err, "not a snapclone message");
+		return sc_ctl_broken(err, "not a snapclone message");
 	msg->type = sc_load_le16(header + 4);
 	msg->len = sc_load_le32(header + 8);
 	if (msg->type == 0 || msg->type > SC_CTL_TYPE_MAX)
-		return proto_error(err, "unknown message type");
+		return sc_ctl_broken(err, "unknown message type");
 	if (msg->len > type_limits[msg->type].max_body)
-		return proto_error(err, "message too long");
+		return sc_ctl_broken(err, "message too long");
 	if (msg->nfds > type_limits[msg->type].max_fds)
-		return proto_error(err, "too many descriptors");
+		return sc_ctl_broken(err, "too many descriptors");
 	return 0;
 }
 
@@ -293,64 +293,11 @@ int sc_ctl_recv(int sock, struct sc_ctl_msg *msg, int timeout_ms,
 				 false, msg, err) != 1)
 		goto fail;
 	if (msg->nfds > type_limits[msg->type].max_fds) {
-		proto_error(err, "too many descriptors");
+		sc_ctl_broken(err, "too many descriptors");
 		goto fail;
 	}
 	return 1;
 fail:
 	sc_ctl_msg_clear(msg);
 	return -1;
-}
-
-/* The daemon said why it will not talk to us. */
-static int refused(struct sc_dec *dec, struct sc_err *err)
-{
-	struct sc_ctl_error e;
-
-	if (sc_ctl_get_error(dec, &e) < 0)
-		return proto_error(err, "malformed ERROR");
-	return sc_err_set(err, (int)e.code, "snapcloned refused: %s",
-			  e.message);
-}
-
-int sc_ctl_hear_hello(int sock, int timeout_ms, struct sc_err *err)
-{
-	CLEANUP_MSG struct sc_ctl_msg msg = { 0 };
-	struct sc_ctl_hello hello;
-	struct sc_dec dec;
-	int rc = sc_ctl_recv(sock, &msg, timeout_ms, err);
-
-	if (rc < 0)
-		return -1;
-	if (rc == 0)
-		return sc_err_sys(err, SC_ER_INTERNAL_ERROR, ETIMEDOUT,
-				  "no answer on the control socket");
-	dec = sc_ctl_body(&msg);
-	if (msg.type == SC_CTL_ERROR)
-		return refused(&dec, err);
-	if (msg.type != SC_CTL_HELLO || sc_ctl_get_hello(&dec, &hello) < 0)
-		return proto_error(err, "expected HELLO");
-	if (hello.version != SC_CTL_VERSION)
-		return sc_err_set(
-			err, SC_ER_CLONE_PROTOCOL,
-			"snapcloned %s speaks control version %u, this program (%s) version %u; HINT: install plugin and daemon of one release and restart the snapcloned service",
-			hello.software, hello.version, SC_VERSION,
-			SC_CTL_VERSION);
-	return 0;
-}
-
-int sc_ctl_say_hello(int sock, struct sc_err *err)
-{
-	struct sc_ctl_hello mine = { SC_CTL_VERSION, SC_VERSION };
-	struct sc_enc enc = { 0 };
-
-	sc_ctl_put_hello(&enc, &mine);
-	return sc_ctl_send_enc(sock, SC_CTL_HELLO, &enc, NULL, 0, err);
-}
-
-int sc_ctl_handshake(int sock, int timeout_ms, struct sc_err *err)
-{
-	if (sc_ctl_say_hello(sock, err) < 0)
-		return -1;
-	return sc_ctl_hear_hello(sock, timeout_ms, err);
 }
