@@ -20,7 +20,8 @@ from proof.prove import Case, failures, prove, table
 from proof.writer import Writers, now_us
 from sandbox import Sandbox
 from service import Service
-from storm import APART, Storm, base_rows
+from storm import APART, Storm
+from storm_turf import base_rows
 from test_inplace_kill import HOOKS, need_hooks
 
 PROVIDER = os.environ.get('SNAPCLONE_STORM_PROVIDER', 'live')
