@@ -115,6 +115,8 @@ static bool in_one(const struct sc_image_request *request, char *why)
 	if (!no_nested(request->datadir, "the data directory", why))
 		return false;
 	for (unsigned i = 1; roots && i < roots->n; i++) {
+		if (!sc_roots_in_image(roots, i))
+			continue;
 		if (fstat(request->datadir, &a) < 0 ||
 		    fstat(roots->fd[i], &b) < 0 || a.st_dev != b.st_dev) {
 			snprintf(
@@ -223,8 +225,11 @@ static int open_roots(struct image_btrfs *image,
 	for (unsigned i = 1; i < roots->n; i++)
 		roots->fd[i] = -1;
 	for (unsigned i = 1; i < roots->n; i++) {
-		int rc = sc_btrfs_place(request->roots->fd[i], &place);
+		int rc;
 
+		if (!sc_roots_in_image(roots, i))
+			continue;
+		rc = sc_btrfs_place(request->roots->fd[i], &place);
 		if (rc < 0)
 			return not_found(err, -rc, roots->path[i]);
 		roots->fd[i] = open_in_snapshot(image, request->roots->fd[i],

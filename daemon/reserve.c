@@ -100,7 +100,8 @@ static bool has_room(int datadir, uint64_t bytes, const struct sc_roots *roots,
 	if (!room_for(datadir, "the data directory", bytes, why))
 		return false;
 	for (unsigned i = 1; roots && i < roots->n; i++) {
-		if (!room_for(roots->fd[i], roots->path[i], option, why))
+		if (sc_roots_in_image(roots, i) &&
+		    !room_for(roots->fd[i], roots->path[i], option, why))
 			return false;
 	}
 	return true;

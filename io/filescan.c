@@ -271,6 +271,8 @@ static int scan_roots(struct scan *sc)
 	const struct sc_roots *roots = sc->image->roots;
 
 	for (sc->root = 1; roots && sc->root < roots->n; sc->root++) {
+		if (!sc->image->live && !sc_roots_in_image(roots, sc->root))
+			continue;
 		if (scan_dir(sc, roots->fd[sc->root], roots->path[sc->root],
 			     0) < 0)
 			return -1;

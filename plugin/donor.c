@@ -136,7 +136,7 @@ static int start_copy(struct sc_donor *d, struct sc_sql *sql,
 		      struct sc_err *err)
 {
 	if (sc_donor_reader_start(d, err) < 0 ||
-	    sc_donor_send_start(d, err) < 0 ||
+	    sc_donor_send_start(d, sql, err) < 0 ||
 	    sc_donor_await(d, &d->heard.followed, READY_MS, "follow the redo",
 			   err) < 0 ||
 	    sc_donor_await_image(d, sql, err) < 0)

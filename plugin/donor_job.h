@@ -119,7 +119,8 @@ int sc_donor_redo_stayed_on(struct sc_donor *d, struct sc_sql *sql,
  */
 int sc_donor_no_new_places(struct sc_donor *d, struct sc_sql *sql,
 			   struct sc_err *err);
-int sc_donor_send_start(struct sc_donor *d, struct sc_err *err);
+int sc_donor_send_start(struct sc_donor *d, struct sc_sql *sql,
+			struct sc_err *err);
 
 /*
  * donor_lock.c. Before the daemon begins: wait for DDL that runs, at most

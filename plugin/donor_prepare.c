@@ -310,7 +310,8 @@ static void fill_start(const struct sc_donor *d,
 	m->roots = *roots;
 }
 
-int sc_donor_send_start(struct sc_donor *d, struct sc_err *err)
+int sc_donor_send_start(struct sc_donor *d, struct sc_sql *sql,
+			struct sc_err *err)
 {
 	CLEANUP_ROOTS struct sc_own_roots roots = { 0 };
 	CLEANUP_CLOSE int redo =
@@ -328,7 +329,8 @@ int sc_donor_send_start(struct sc_donor *d, struct sc_err *err)
 	struct sc_enc enc = { 0 };
 
 	if (sc_err_is_set(err) || sc_donor_check_cancel(d, err) < 0 ||
-	    open_roots(d, &roots, err) < 0)
+	    open_roots(d, &roots, err) < 0 ||
+	    sc_external_mark(sql, &roots.m, err) < 0)
 		return -1;
 	fds[SC_DONOR_FD_DATADIR] = roots.fd[0];
 	for (int i = 1; i < roots.m.n; i++)

@@ -71,13 +71,20 @@ static bool leads_there(const char *dir, const char *path)
 	       !strcmp(real + len, path + strlen(dir));
 }
 
+static bool lies_below(const struct sc_ctl_roots *roots, int root,
+		       const char *path)
+{
+	size_t len = strlen(roots->path[root]);
+
+	return roots->external[root] &&
+	       !strncmp(path, roots->path[root], len) && path[len] == '/';
+}
+
 static bool is_looked_at(const struct sc_ctl_roots *roots, const char *path)
 {
 	for (int i = 1; i < roots->n; i++) {
-		size_t len = strlen(roots->path[i]);
-
-		if (roots->external[i] && !strncmp(path, roots->path[i], len) &&
-		    path[len] == '/' && leads_there(roots->path[i], path))
+		if (lies_below(roots, i, path) &&
+		    leads_there(roots->path[i], path))
 			return true;
 	}
 	return false;
@@ -104,5 +111,24 @@ int sc_tables_elsewhere(struct sc_sql *sql, const struct sc_ctl_roots *roots,
 	if (found > NAMES_SHOWN && len < cap)
 		snprintf(ret + len, cap - len, " and %zu more",
 			 found - NAMES_SHOWN);
+	return 0;
+}
+
+int sc_external_mark(struct sc_sql *sql, struct sc_ctl_roots *roots,
+		     struct sc_err *err)
+{
+	CLEANUP_ROWS struct sc_rows rows = { 0 };
+
+	if (sc_sql_query(sql, &rows, "SELECT path " SC_OUTSIDE_FROM, err) < 0)
+		return -1;
+	for (int i = 1; i < roots->n; i++) {
+		bool found = !roots->external[i];
+
+		for (size_t k = 0; k < rows.count && !found; k++)
+			found = lies_below(roots, i,
+					   sc_rows_get(&rows, k, 0) ?: "");
+		if (!found)
+			roots->external[i] = SC_EXTERNAL_LATER;
+	}
 	return 0;
 }

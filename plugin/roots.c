@@ -159,7 +159,7 @@ static int add_external(struct sc_own_roots *roots, const char *path,
 	i = add(roots, prefix, err);
 	if (i <= 0)
 		return i;
-	roots->m.external[i] = true;
+	roots->m.external[i] = SC_EXTERNAL_YES;
 	memcpy(roots->m.path[i], prefix, sizeof(prefix));
 	return 0;
 }

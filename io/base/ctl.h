@@ -166,9 +166,9 @@ enum {
 struct sc_ctl_roots {
 	uint8_t n;				   /* 1..SC_MAX_ROOTS */
 	char path[SC_MAX_ROOTS][SC_ROOT_PATH_MAX]; /* absolute; but of 0 */
-	bool external[SC_MAX_ROOTS]; /* of external tablespaces; not 0 */
-	uint8_t undo;		     /* of undo tablespaces */
-	uint8_t n_system;	     /* as many as innodb_data_file_path */
+	uint8_t external[SC_MAX_ROOTS];		   /* enum sc_external */
+	uint8_t undo;				   /* of undo tablespaces */
+	uint8_t n_system; /* as many as innodb_data_file_path */
 	uint8_t system[SC_MAX_SYSTEM_FILES]; /* names, in its order */
 };
 

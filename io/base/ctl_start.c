@@ -43,13 +43,10 @@ static bool get_roots(struct sc_dec *dec, struct sc_ctl_roots *ret)
 	if (ret->n < 1 || ret->n > SC_MAX_ROOTS)
 		return false;
 	for (unsigned i = 1; i < ret->n; i++) {
-		uint8_t external;
-
 		sc_dec_str(dec, ret->path[i], sizeof(ret->path[i]));
-		external = sc_dec_u8(dec);
-		if (external > 1)
+		ret->external[i] = sc_dec_u8(dec);
+		if (ret->external[i] > SC_EXTERNAL_LATER)
 			return false;
-		ret->external[i] = external;
 	}
 	ret->undo = sc_dec_u8(dec);
 	ret->n_system = sc_dec_u8(dec);

@@ -31,6 +31,15 @@
 /* Source: FN_REFLEN of the server. */
 #define SC_ROOT_PATH_MAX 512
 
+/* Does a directory hold external tablespaces? */
+enum sc_external {
+	SC_EXTERNAL_NO,
+	SC_EXTERNAL_YES,
+	/* It may, but a clone's donor had none there when the clone began: an
+	 * image need not have it. Running files come later. */
+	SC_EXTERNAL_LATER,
+};
+
 struct sc_system_file {
 	char name[256]; /* without directory */
 	uint8_t root;	/* index of its directory */
@@ -41,8 +50,8 @@ struct sc_roots {
 	/* Absolute; that of the data directory is not used. External names
 	 * begin with it. */
 	char path[SC_MAX_ROOTS][SC_ROOT_PATH_MAX];
-	/* External tablespaces lie there, at any depth; never root 0. */
-	bool external[SC_MAX_ROOTS];
+	/* enum sc_external; at any depth there; never root 0. */
+	uint8_t external[SC_MAX_ROOTS];
 	unsigned n;    /* >= 1 */
 	unsigned undo; /* index of the undo tablespaces' directory */
 	struct sc_system_file system[SC_MAX_SYSTEM_FILES];
@@ -88,6 +97,12 @@ struct sc_place {
 /* The place of a file of the clone; roots NULL: everything lies in datadir. */
 struct sc_place sc_roots_place(const struct sc_roots *roots, int datadir,
 			       const char *path);
+
+/* Must an image of the donor have that directory? */
+static inline bool sc_roots_in_image(const struct sc_roots *roots, unsigned i)
+{
+	return roots->external[i] != SC_EXTERNAL_LATER;
+}
 
 /* A name of an external tablespace's file. */
 static inline bool sc_is_external(const char *path)

@@ -12,12 +12,15 @@ import threading
 
 import pytest
 
-from helpers import OURS, add_user, clone_under_load, instance, local, nothing_left, unharmed
+from disks import disk, head, on_disk
+from helpers import OURS, add_user, clone_under_load, copying, instance, local, nothing_left, slow, unharmed
 from inplace import ENDED, in_place, replace, tidy
 from proof.checks_files import SNAPCLONE, seen_with
 from proof.load import load
 from proof.prove import prepare_donor
 from sandbox import Sandbox
+from service import Service
+from template import give
 from test_inplace_kill import COMMITTED, HOOKS, World, need_hooks
 
 LONG = pytest.mark.long
@@ -97,11 +100,13 @@ def empty(directory):
 
 
 @contextlib.contextmanager
-def ddl(donor, far):
-    """External tablespaces come, change and go meanwhile."""
+def ddl(donor, far, recipient=None):
+    """External tablespaces come, change and go meanwhile; recipient: once it copies."""
     stop = threading.Event()
 
     def run():
+        if recipient:
+            copying(recipient)
         conn, n = donor.connect(), 0
         with conn.cursor() as cur:
             while not stop.wait(0.02):
@@ -252,3 +257,36 @@ def test_killed(world, side, step):
     if step not in COMMITTED:
         replace(world.recipient, in_place(world.donor))
         tidy(world.recipient, 10)
+
+
+@pytest.mark.parametrize('kind, provider', [('btrfs', 'btrfs'), pytest.param('xfs', 'reflink', marks=LONG)])
+def test_images(kind, provider):
+    """External tablespaces are in the image; a directory on another file system that has none when the clone begins
+    need not be, and those that come there meanwhile are in the clone."""
+    with disk('ext4', mib=512) as other, on_disk(kind) as box:
+        service = Service(box) if kind == 'btrfs' else None
+        options = {'loose_clone_daemon_socket': service.path} if service else {}
+        far, later = box.path('far'), other + '/later'
+        os.mkdir(later)
+        give(later)
+        binds = {far: box.path('theirs'), later: box.path('theirs-later')}
+        where = {'innodb_directories': f'{far};{later}'}
+        donor = box.server('donor', plugin=OURS, **where, **options).start()
+        recipient = box.server('recipient', plugin=OURS, binds=binds,
+                               loose_clone_valid_donor_list=f'127.0.0.1:{donor.port}', **where).start()
+        for server in (donor, recipient):
+            server.sql("INSTALL PLUGIN clone SONAME 'mysql_clone.so'")
+        add_user(donor)
+        prepare_donor(donor)
+        donor.sql('SET sql_log_bin = 0', 'CREATE SCHEMA ext', 'CREATE SCHEMA new',
+                  f"CREATE TABLE ext.t (i INT PRIMARY KEY) DATA DIRECTORY = '{far}'", 'INSERT INTO ext.t VALUES (1)')
+        load(donor, 10, tables=2)
+        donor.sql(f'SET GLOBAL clone_provider = {provider.upper()}')
+        target = box.path('clones') + '/c'
+        slow(recipient, 8)
+        clone_under_load(box, donor, recipient, instance(donor, target), target, ('churn',), 0.3, 0.3,
+                         beside=ddl(donor, later, recipient), binds=binds, **where)
+        assert head(target)['provider'] == provider
+        assert files_of(binds[far]) == ['ext/t.ibd'] and files_of(binds[later])
+        if service:
+            assert service.end() == 0

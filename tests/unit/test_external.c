@@ -164,10 +164,11 @@ static void put(int dir, const char *path)
 	free(pages);
 }
 
-static void scan_list(struct sc_filelist *ret)
+static void scan_list(struct sc_filelist *ret, bool live)
 {
 	struct sc_image image = { .open_file = open_file,
 				  .provider = "test",
+				  .live = live,
 				  .root = target,
 				  .roots = &roots };
 
@@ -206,7 +207,7 @@ static void donor_lists_them(void **state)
 		if (!strstr(others[i], ".ibu"))
 			put(ext.fd, others[i]);
 	}
-	scan_list(&found);
+	scan_list(&found, false);
 	assert_int_equal(found.n, 4);
 	assert_true(has(&found, far("ts.ibd")));
 	assert_true(has(&found, far("db/sub/t.ibd")));
@@ -226,12 +227,30 @@ static void one_directory_for_both(void **state)
 	put(ext.fd, "undo_001");
 	put(ext.fd, "more.ibu");
 	put(ext.fd, "db/t.ibd");
-	scan_list(&found);
+	scan_list(&found, false);
 	assert_int_equal(found.n, 4);
 	assert_true(has(&found, "undo_001"));
 	assert_true(has(&found, "more.ibu"));
 	assert_true(has(&found, far("db/t.ibd")));
 	sc_filelist_free(&found);
+}
+
+/* Where there was none at the beginning only running files are looked at. */
+static void later_ones(void **state)
+{
+	struct sc_filelist found = { 0 }, running = { 0 };
+
+	(void)state;
+	roots.external[1] = SC_EXTERNAL_LATER;
+	put(target, "ibdata1");
+	put(ext.fd, "db/t.ibd");
+	scan_list(&found, false);
+	assert_int_equal(found.n, 1);
+	scan_list(&running, true);
+	assert_int_equal(running.n, 2);
+	assert_true(has(&running, far("db/t.ibd")));
+	sc_filelist_free(&found);
+	sc_filelist_free(&running);
 }
 
 /* ---- a clone into a new directory ---------------------------------------- */
@@ -403,6 +422,7 @@ int main(void)
 		TEST(other_names_lead_nowhere),
 		TEST(donor_lists_them),
 		TEST(one_directory_for_both),
+		TEST(later_ones),
 		TEST(they_come_with_the_commit),
 		TEST(nothing_of_a_failed_one_stays),
 		TEST(nor_of_one_that_died),
