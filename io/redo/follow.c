@@ -152,8 +152,8 @@ static void advance(struct sc_redo_follow *f, size_t len, bool all)
 	f->window = all ? f->window * 2 : WINDOW_MIN;
 }
 
-int sc_redo_follow_read(struct sc_redo_follow *f, void *buf, size_t cap,
-			struct sc_redo_run *run, struct sc_err *err)
+static int read_once(struct sc_redo_follow *f, void *buf, size_t cap,
+		     struct sc_redo_run *run, struct sc_err *err)
 {
 	enum sc_redo_verdict stop = SC_REDO_FOREIGN;
 	size_t want, full;
@@ -185,6 +185,18 @@ int sc_redo_follow_read(struct sc_redo_follow *f, void *buf, size_t cap,
 	else if (!full)
 		return judge_stop(f, stop, buf, (size_t)n, err);
 	return full ? 1 : 0;
+}
+
+int sc_redo_follow_read(struct sc_redo_follow *f, void *buf, size_t cap,
+			struct sc_redo_run *run, struct sc_err *err)
+{
+	bool had_key = f->cipher;
+	int rc = read_once(f, buf, cap, run, err);
+
+	/* The key was got for what stands there. */
+	return rc == 0 && f->cipher && !had_key
+		       ? read_once(f, buf, cap, run, err)
+		       : rc;
 }
 
 uint64_t sc_redo_follow_lsn(const struct sc_redo_follow *f)
