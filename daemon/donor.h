@@ -39,6 +39,7 @@ struct donor {
 	atomic_uchar *aside; /* one per file of the list, see copy.h */
 	unsigned passes, restarts;
 	size_t added_from; /* by the last pass: index into the list */
+	bool passing;	   /* what it added is not copied yet */
 	struct sc_redo_spool *spool;
 	struct sc_staged *stage;       /* local */
 	bool committed;		       /* local: the target counts */

@@ -47,6 +47,7 @@ static int copy_added(struct donor *d, bool locked, struct sc_err *err)
 {
 	d->copy.same_files = true;
 	d->copy.aside = locked ? NULL : d->aside;
+	d->passing = false;
 	if (donor_share_files(d, d->added_from, locked, err) < 0)
 		return -1;
 	return donor_copy_stream(d, 0, err);
@@ -66,6 +67,7 @@ int donor_change_list(struct donor *d, const struct sc_file_changes *changes,
 	d->planned = d->list.bytes;
 	d->copy.next_chunk = chunks;
 	d->added_from = n;
+	d->passing = changes->adds.n > 0;
 	sc_debug("pass %u: %zu files dropped, %zu renamed, %zu added (%" PRIu64
 		 " MiB)",
 		 d->passes, changes->n_drops, changes->n_renames,
@@ -149,9 +151,9 @@ static int settle_once(struct donor *d, struct sc_err *err)
 	if (rc < 0 || donor_send_settled(d, &settled, err) < 0)
 		return -1;
 	sc_step_done("donor", "look");
-	if (rc == 0 && !d->redo_lost)
-		return copy_added(d, false, err);
-	return rc;
+	/* Also when redo is lost by now: the other side awaits the end of what
+	 * was added. */
+	return d->passing ? copy_added(d, false, err) : rc;
 }
 
 int donor_settle(struct donor *d, struct sc_err *err)
