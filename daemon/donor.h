@@ -61,6 +61,7 @@ struct donor {
 	atomic_bool one_moment;	      /* the image is atomic, with its redo */
 	atomic_bool list_changed;     /* by a pass */
 	bool at_image;		      /* redo was lost: E is S */
+	bool played_lost;	      /* redo, by a test */
 	atomic_uint_fast64_t end_lsn; /* E, 0 until it is known */
 
 	pthread_mutex_t lock;
@@ -155,6 +156,12 @@ int donor_settle_lost(struct donor *d, const struct sc_ctl_locked *locked,
 /* Begin anew, from a new C: what changes then. 0 or -1. */
 int donor_restart(struct donor *d, uint64_t lsn,
 		  struct sc_file_changes *changes, struct sc_err *err);
+
+/* donor_play.c, for tests: is redo to be lost now, before the follower's next
+ * look or after it? Then err is set. The follower's thread. */
+bool donor_plays_lost(struct donor *d, bool has_looked, struct sc_err *err);
+/* The list was changed: wait until redo is lost, if it is to be lost then. */
+void donor_play_change(struct donor *d);
 
 /* donor_settle.c: what that look has found. 0 or -1. */
 int donor_send_settled(struct donor *d, const struct sc_ctl_settled *settled,

@@ -9,6 +9,7 @@
 
 #include "io/base/clock.h"
 #include "io/base/log.h"
+#include "io/base/step.h"
 
 #include <inttypes.h>
 #include <stdio.h>
@@ -39,7 +40,10 @@ int donor_save_redo(struct donor *d, struct sc_err *err)
 	if (!d->redo_lost || d->copy_cut)
 		return 0;
 	donor_join_follower(d);
-	return donor_follow_image(d, err);
+	if (donor_follow_image(d, err) < 0)
+		return -1;
+	sc_step_done("donor", "save redo");
+	return 0;
 }
 
 /* Why the clone cannot end with S; NULL: it can. */
@@ -71,7 +75,10 @@ static int end_at_image(struct donor *d, struct sc_err *err)
 		", without the redo after it; HINT: raise innodb_redo_log_capacity",
 		d->lost.msg, d->seal.image_lsn);
 	d->at_image = true;
-	return donor_send_settled(d, &settled, err) < 0 ? -1 : 1;
+	if (donor_send_settled(d, &settled, err) < 0)
+		return -1;
+	sc_step_done("donor", "end at image");
+	return 1;
 }
 
 int donor_settle_lost(struct donor *d, const struct sc_ctl_locked *locked,
@@ -88,7 +95,10 @@ int donor_settle_lost(struct donor *d, const struct sc_ctl_locked *locked,
 	sc_warning(
 		"%s; the clone starts again from the beginning (%s); HINT: raise innodb_redo_log_capacity",
 		d->lost.msg, obstacle);
-	return donor_send_settled(d, &settled, err);
+	if (donor_send_settled(d, &settled, err) < 0)
+		return -1;
+	sc_step_done("donor", "ask for another beginning");
+	return 0;
 }
 
 /* Everything goes, everything comes again. */
@@ -121,7 +131,8 @@ int donor_restart(struct donor *d, uint64_t lsn,
 	if (donor_list_running(d, err) < 0 ||
 	    change_everything(d, lsn, changes, err) < 0 ||
 	    donor_change_list(d, changes, err) < 0 ||
-	    donor_begin_redo(d, err) < 0)
+	    donor_begin_redo(d, err) < 0 || donor_start_sender(d, err) < 0)
 		return -1;
-	return donor_start_sender(d, err);
+	sc_step_done("donor", "begin anew");
+	return 0;
 }

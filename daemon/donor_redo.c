@@ -119,32 +119,9 @@ void donor_set_end(struct donor *d, uint64_t end_lsn)
 	donor_poke_follower(d);
 }
 
-#ifdef SC_TEST_HOOKS
-/* For tests: redo is lost when a pass changed the list; else when the image is
- * made, during which nothing is read. */
-static bool plays_lost(struct donor *d)
-{
-	const char *when = getenv("SNAPCLONE_LOSE_REDO");
-
-	if (!when || d->restarts || d->end_lsn)
-		return false;
-	if (!strcmp(when, "pass"))
-		return d->list_changed;
-	while (!d->one_moment && !d->job.stopping)
-		sc_sleep_ms(1);
-	return true;
-}
-#else
-static bool plays_lost(struct donor *d)
-{
-	(void)d;
-	return false;
-}
-#endif
-
 static bool is_lost(struct donor *d)
 {
-	return sc_redo_follow_is_lost(d->follow) || plays_lost(d);
+	return sc_redo_follow_is_lost(d->follow) || d->played_lost;
 }
 
 static int follow(struct donor *d, struct sc_err *err)
@@ -159,12 +136,13 @@ static int follow(struct donor *d, struct sc_err *err)
 	while (rc == 0) {
 		if (d->job.stopping)
 			return sc_job_cancelled(err);
+		if (donor_plays_lost(d, false, err))
+			return -1;
 		rc = follow_once(d, buf, &idle_ms, err);
 		if (rc >= 0 && tell_followed(d, &last_ms, rc == 1, err) < 0)
 			rc = -1;
-		if (rc == 0 && plays_lost(d))
-			rc = sc_err_set(err, SC_ER_INTERNAL_ERROR,
-					"redo was lost in a test");
+		if (rc == 0 && donor_plays_lost(d, true, err))
+			return -1;
 	}
 	return rc;
 }
@@ -333,7 +311,7 @@ void donor_forget_redo(struct donor *d)
 	d->follow = NULL;
 	d->keyscan = (struct sc_redo_keyscan){ 0 };
 	d->end_lsn = 0;
-	d->redo_lost = false;
+	d->redo_lost = d->played_lost = false;
 }
 
 void donor_join_sender(struct donor *d)

@@ -121,6 +121,7 @@ static int look(struct donor *d, uint64_t lsn, struct sc_err *err)
 	now = fits(d, &changes);
 	if (donor_change_list(d, &changes, err) < 0)
 		return -1;
+	donor_play_change(d);
 	if (now && copy_added(d, true, err) < 0)
 		return -1;
 	return now && !d->redo_lost;

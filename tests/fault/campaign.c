@@ -76,8 +76,11 @@ static int run_sound(struct world *w, enum how how, struct outcome *o,
 	if (run_job(w, how, o, err) < 0)
 		return -1;
 	for (enum side s = DONOR; s < SIDES; s++) {
+		const struct ending *cause = play_error(&w->play, o->end);
+
 		if (o->end[s].used && !o->end[s].done)
-			return wrong(err, side_names[s], o->end[s].message);
+			return wrong(err, side_names[s],
+				     (cause ?: &o->end[s])->message);
 	}
 	return 0;
 }
@@ -148,10 +151,16 @@ static const char *place_of(enum donor donor)
 	case ON_XFS:
 		return options.xfs;
 	case ON_BTRFS:
+	case AFTER_DDL_ON_BTRFS:
 		return options.btrfs;
 	default:
 		return access("/dev/shm", W_OK) == 0 ? "/dev/shm" : "/tmp";
 	}
+}
+
+static bool is_after_ddl(enum donor donor)
+{
+	return donor == AFTER_DDL || donor == AFTER_DDL_ON_BTRFS;
 }
 
 static int open_worlds(struct sc_err *err)
@@ -160,7 +169,7 @@ static int open_worlds(struct sc_err *err)
 
 	for (enum donor d = 0; d < DONORS; d++) {
 		snprintf(data, sizeof(data), "%s%s", options.data,
-			 d == AFTER_DDL ? "-ddl" : "");
+			 is_after_ddl(d) ? "-ddl" : "");
 		if (place_of(d) && world_open(&worlds[d], options.daemon,
 					      place_of(d), data, err) < 0)
 			return -1;
@@ -192,6 +201,8 @@ static int make_cases_of(struct cases *cases, enum how how, struct sc_err *err)
 	printf("%s: %" PRIu64 " ms a job without faults\n", is->name, o.ms);
 	if (o.end[DONOR].passes < is->passes)
 		return wrong(err, is->name, "nothing was copied again");
+	if (is->says && !strstr(o.end[DONOR].log, is->says))
+		return wrong(err, is->name, "redo was not lost");
 	for (enum side s = DONOR; s < SIDES; s++) {
 		if (o.end[s].used &&
 		    cases_add(cases, how, s, &o.board[s], options.picks) < 0)

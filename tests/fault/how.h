@@ -22,6 +22,10 @@ enum how {
 	REFLINK,  /* from a reflink image */
 	BTRFS,	  /* from a snapshot */
 	SHARED,	  /* CLONE LOCAL by sharing extents */
+	/* Redo is lost: */
+	LOST,	    /* in the copy: begins anew */
+	LOST_IMAGE, /* but the image has it: ends at S */
+	LOST_PASS,  /* when files were copied again since the image: anew */
 	HOWS,
 };
 
@@ -31,6 +35,7 @@ enum donor {
 	AFTER_DDL, /* there too; encrypted, its redo too, with DDL in that */
 	ON_XFS,
 	ON_BTRFS,
+	AFTER_DDL_ON_BTRFS,
 	DONORS,
 };
 
@@ -43,6 +48,8 @@ struct how_traits {
 	/* COPIED comes at least so often: what must be copied again is more
 	 * than may be under the lock. */
 	unsigned passes;
+	const char *lose; /* SNAPCLONE_LOSE_REDO of the donor's daemon */
+	const char *says; /* without faults, the log of the donor's daemon */
 };
 extern const struct how_traits how_traits[HOWS];
 

@@ -47,11 +47,12 @@ static void pass_on(char env[][600], const char *name, size_t *n)
 int player_spawn(struct player *pl, const char *board, const char *kill_after,
 		 int sock)
 {
-	char text[6][600] = { "PATH=/usr/bin:/bin" };
+	const char *lose = how_traits[pl->p->how].lose;
+	char text[7][600] = { "PATH=/usr/bin:/bin" };
 	char *argv[] = { (char *)pl->p->daemon, (char *)"--embedded",
 			 (char *)"--engine=sync", (char *)"--config=/dev/null",
 			 NULL };
-	char *envp[7] = { NULL };
+	char *envp[8] = { NULL };
 	posix_spawn_file_actions_t files;
 	size_t n = 1;
 	int rc;
@@ -63,6 +64,8 @@ int player_spawn(struct player *pl, const char *board, const char *kill_after,
 		snprintf(text[n++], 600, "SNAPCLONE_FAULT_BOARD=%s", board);
 	if (*kill_after)
 		snprintf(text[n++], 600, "SNAPCLONE_KILL_AFTER=%s", kill_after);
+	if (lose)
+		snprintf(text[n++], 600, "SNAPCLONE_LOSE_REDO=%s", lose);
 	for (size_t i = 0; i < n; i++)
 		envp[i] = text[i];
 	posix_spawn_file_actions_init(&files);

@@ -99,7 +99,8 @@ static void start_recipient(struct player *pl, uint16_t port)
 /* The server is at rest: its redo is on disk up to the end. */
 static void send_locked(struct player *pl)
 {
-	const struct sc_ctl_locked m = { .lsn = pl->p->end_lsn };
+	const struct sc_ctl_locked m = { .lsn = pl->p->end_lsn,
+					 .quiet_image = true };
 	struct sc_enc enc = { 0 };
 
 	sc_ctl_put_locked(&enc, &m);
@@ -113,25 +114,38 @@ static void take_copied(struct player *pl)
 	send_locked(pl);
 }
 
-static void send_seal(struct player *pl)
+/* At S there is no position. */
+static void send_seal(struct player *pl, const struct sc_ctl_settled *settled)
 {
-	struct sc_ctl_seal m = { .end_lsn = pl->p->end_lsn,
+	struct sc_ctl_seal m = { .end_lsn = settled->image_lsn,
 				 .seal_begin_us = sc_wall_us(),
-				 .binlog_position = 4,
-				 .binlog_file = "binlog.000001",
 				 .gtid_flushed = (char *)"",
 				 .gtid_executed = (char *)"" };
 	struct sc_enc enc = { 0 };
 
+	if (settled->what == SC_SETTLED_IMAGE) {
+		snprintf(m.redo_lost, sizeof(m.redo_lost), "%s", settled->why);
+	} else {
+		m.end_lsn = pl->p->end_lsn;
+		m.binlog_position = 4;
+		strcpy(m.binlog_file, "binlog.000001");
+	}
 	sc_ctl_put_seal(&enc, &m);
 	player_say(pl, SC_CTL_SEAL, &enc, NULL, 0);
 }
 
 static void take_settled(struct player *pl, struct sc_dec *dec)
 {
-	switch (sc_dec_u8(dec)) {
+	struct sc_ctl_settled settled;
+
+	if (sc_ctl_get_settled(dec, &settled) < 0) {
+		player_lose(pl);
+		return;
+	}
+	switch (settled.what) {
 	case SC_SETTLED_DONE:
-		send_seal(pl);
+	case SC_SETTLED_IMAGE:
+		send_seal(pl, &settled);
 		break;
 	case SC_SETTLED_RESTART:
 		send_locked(pl);
