@@ -11,7 +11,7 @@ import pytest
 from disks import disk, logged
 from helpers import (INSTALL, OURS, Background, add_user, clone_under_load, copying, fast, instance, local, nothing_left,
                      slow, unharmed)
-from inplace import ENDED, in_place, replace
+from inplace import ENDED, in_place, is_clone, replace
 from proof.load import load
 from proof.prove import prepare_donor
 from sandbox import Sandbox
@@ -190,3 +190,42 @@ def drop_undo(server, name):
     while server.error(f'DROP UNDO TABLESPACE {name}')[0]:
         assert time.monotonic() < end
         time.sleep(0.05)
+
+
+ENCRYPTED = ['ALTER INSTANCE ROTATE INNODB MASTER KEY', 'SET GLOBAL innodb_undo_log_encrypt = ON',
+             'SET GLOBAL innodb_redo_log_encrypt = ON',
+             "CREATE TABLE proof.secret (i INT PRIMARY KEY, s TEXT) ENCRYPTION = 'Y'",
+             "INSERT INTO proof.secret VALUES (1, REPEAT('s', 5000))"]
+
+
+def absolute(box, name, **options):
+    """A server with encryption, whose system tablespace has an absolute name and whose undo tablespaces lie elsewhere."""
+    home, undo = box.path(name + '-home'), box.path(name + '-undo')
+    server = box.server(name, plugin=OURS, keyring_file=True, innodb_data_home_dir='',
+                        innodb_data_file_path=f'{home}/ibdata1:12M:autoextend', innodb_undo_directory=undo, **options)
+    for file, where in (('undo_001', undo), ('undo_002', undo), ('ibdata1', home)):
+        shutil.move(f'{server.datadir}/{file}', where)
+        give(where)
+    server.start().sql(INSTALL)
+    return server
+
+
+@LONG
+def test_absolute_names_and_encryption():
+    """Absolute names in innodb_data_file_path, and encrypted undo tablespaces elsewhere: a new directory and in place."""
+    with Sandbox() as box:
+        donor = absolute(box, 'donor')
+        add_user(donor, require='REQUIRE SSL')
+        prepare_donor(donor)
+        donor.sql('SET sql_log_bin = 0', *ENCRYPTED)
+        load(donor, 4, tables=1)
+        recipient = absolute(box, 'recipient', loose_clone_valid_donor_list=f'127.0.0.1:{donor.port}')
+        target = box.path('clones') + '/c'
+        clone_under_load(box, donor, recipient, instance(donor, target), target, ('churn',), 0.2, 0.2,
+                         keyring_file=recipient.keyring)
+        replace(recipient, in_place(donor))
+        is_clone(recipient, donor)
+        assert recipient.value('SELECT LENGTH(s) FROM proof.secret') == 5000
+        assert os.path.exists(box.path('recipient-home') + '/ibdata1') and not os.path.exists(recipient.datadir + '/ibdata1')
+        assert {'undo_001', 'undo_002'} <= set(os.listdir(box.path('recipient-undo')))
+        assert box.leftovers() == []
