@@ -156,11 +156,6 @@ bool sc_file_wanted(const char *name, int depth, enum sc_file_kind *kind);
  * somebody's mistake. */
 #define SC_MAX_DEPTH 16
 
-/* Is a directory of that name looked into? The server's own ones (redo,
- * temporary tablespaces) are not. depth: as above, of the directory it is in.
- */
-bool sc_dir_wanted(const char *name, int depth);
-
 /* The file that chunk index `chunk` (< list->chunks) belongs to. */
 struct sc_file *sc_filelist_find_chunk(const struct sc_filelist *list,
 				       uint64_t chunk);

@@ -42,12 +42,6 @@ bool sc_file_wanted(const char *name, int depth, enum sc_file_kind *kind)
 	return is_undo_name(name, kind);
 }
 
-bool sc_dir_wanted(const char *name, int depth)
-{
-	return name[0] != '.' &&
-	       (depth > 0 || (name[0] != '#' && strcmp(name, "lost+found")));
-}
-
 /* A file of the system tablespace, which are listed first. */
 static bool is_listed(const struct scan *sc, const char *path)
 {

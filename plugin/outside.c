@@ -6,6 +6,7 @@
 #include "plugin/config.h"
 #include "plugin/roots.h"
 
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -57,20 +58,6 @@ int sc_undo_elsewhere(struct sc_sql *sql, char *ret, size_t cap,
 
 /* ---- all others ---------------------------------------------------------- */
 
-/* Does the path lead there without a symbolic link below the directory? One
- * that is gone meanwhile is no matter. */
-static bool leads_there(const char *dir, const char *path)
-{
-	CLEANUP_FREE char *real = realpath(path, NULL);
-	CLEANUP_FREE char *real_dir = realpath(dir, NULL);
-	size_t len = real_dir ? strlen(real_dir) : 0;
-
-	if (!real || !real_dir)
-		return true;
-	return !strncmp(real, real_dir, len) &&
-	       !strcmp(real + len, path + strlen(dir));
-}
-
 static bool lies_below(const struct sc_ctl_roots *roots, int root,
 		       const char *path)
 {
@@ -83,8 +70,13 @@ static bool lies_below(const struct sc_ctl_roots *roots, int root,
 static bool is_looked_at(const struct sc_ctl_roots *roots, const char *path)
 {
 	for (int i = 1; i < roots->n; i++) {
-		if (lies_below(roots, i, path) &&
-		    leads_there(roots->path[i], path))
+		CLEANUP_CLOSE int dir = -1;
+
+		if (!lies_below(roots, i, path))
+			continue;
+		dir = open(roots->path[i], O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+		if (dir >= 0 &&
+		    sc_external_reaches(dir, path + strlen(roots->path[i]) + 1))
 			return true;
 	}
 	return false;

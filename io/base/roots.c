@@ -2,7 +2,10 @@
 /* Which directory a file of a clone lies in; see roots.h. */
 #include "io/base/roots.h"
 
+#include "io/base/cleanup.h"
+
 #include <ctype.h>
+#include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
@@ -152,16 +155,57 @@ struct sc_place sc_roots_place(const struct sc_roots *roots, int datadir,
 				  path + prefix_of(roots, root, path) };
 }
 
+bool sc_dir_wanted(const char *name, int depth)
+{
+	return name[0] != '.' &&
+	       (depth > 0 || (name[0] != '#' && strcmp(name, "lost+found")));
+}
+
 bool sc_is_data_directory(int dir)
 {
-	static const char *const signs[] = { "mysql.ibd", "#innodb_redo",
-					     "#clone" };
+	static const char *const signs[] = { "mysql.ibd", "#clone" };
 
 	for (size_t i = 0; i < sizeof(signs) / sizeof(signs[0]); i++) {
 		if (faccessat(dir, signs[i], F_OK, AT_SYMLINK_NOFOLLOW) == 0)
 			return true;
 	}
 	return false;
+}
+
+/* 1, 0 not looked into, or -errno. *at: moves on. */
+static int enter(int *at, const char *name, int depth)
+{
+	int sub;
+
+	if (!sc_dir_wanted(name, depth))
+		return 0;
+	sub = openat(*at, name,
+		     O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	if (sub < 0)
+		return -errno;
+	close(*at);
+	*at = sub;
+	return !sc_is_data_directory(sub);
+}
+
+bool sc_external_reaches(int root, const char *path)
+{
+	CLEANUP_CLOSE int at = fcntl(root, F_DUPFD_CLOEXEC, 0);
+	const char *slash;
+	char name[256];
+	struct stat st;
+	int rc = 1;
+
+	for (int depth = 0; at >= 0 && rc == 1 && (slash = strchr(path, '/'));
+	     depth++, path = slash + 1) {
+		snprintf(name, sizeof(name), "%.*s", (int)(slash - path), path);
+		rc = enter(&at, name, depth);
+	}
+	if (rc <= 0 || at < 0)
+		return rc == -ENOENT;
+	if (fstatat(at, path, &st, AT_SYMLINK_NOFOLLOW) < 0)
+		return errno == ENOENT;
+	return S_ISREG(st.st_mode);
 }
 
 bool sc_roots_has(const struct sc_roots *roots, int dir)

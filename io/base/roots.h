@@ -114,9 +114,19 @@ static inline bool sc_is_external(const char *path)
  * roots may be NULL. */
 bool sc_roots_has(const struct sc_roots *roots, int dir);
 
+/* Is a directory of that name looked into for tablespaces? The server's own
+ * ones (redo, temporary tablespaces) are not. depth: of the directory it is in,
+ * 0: one of the roots. */
+bool sc_dir_wanted(const char *name, int depth);
+
 /* Is that open directory, below one for external tablespaces, the data
  * directory of a server, or a clone in the making? Its files are no external
  * tablespaces. */
 bool sc_is_data_directory(int dir);
+
+/* Does a walk of an open directory for external tablespaces come to that file
+ * (relative)? Not through symbolic links, nor through directories that are not
+ * looked into. What is not there any more is no matter: true. */
+bool sc_external_reaches(int root, const char *path);
 
 #endif

@@ -188,12 +188,9 @@ static bool has(const struct sc_filelist *found, const char *path)
 static void donor_lists_them(void **state)
 {
 	static const char *const others[] = {
-		"x.ibu",	   "undo_001",
-		"ib_buffer_pool",  "server/mysql.ibd",
-		"server/db/t.ibd", "clone/#clone/x",
-		"clone/t.ibd",	   ".hidden/t.ibd",
-		"#innodb_redo/x",  "redo/#innodb_redo/#ib_redo1",
-		"redo/t.ibd"
+		"undo_001",	   "ib_buffer_pool",	 "server/mysql.ibd",
+		"server/db/t.ibd", "clone/#clone/x",	 "clone/t.ibd",
+		".hidden/t.ibd",   "#innodb_redo/t.ibd",
 	};
 	struct sc_filelist found = { 0 };
 
@@ -203,16 +200,46 @@ static void donor_lists_them(void **state)
 	put(ext.fd, "ts.ibd");
 	put(ext.fd, "db/sub/t.ibd");
 	assert_int_equal(symlinkat("db", ext.fd, "link"), 0);
-	for (size_t i = 0; i < SC_ARRAY_SIZE(others); i++) {
-		if (!strstr(others[i], ".ibu"))
-			put(ext.fd, others[i]);
-	}
+	for (size_t i = 0; i < SC_ARRAY_SIZE(others); i++)
+		put(ext.fd, others[i]);
 	scan_list(&found, false);
 	assert_int_equal(found.n, 4);
 	assert_true(has(&found, far("ts.ibd")));
 	assert_true(has(&found, far("db/sub/t.ibd")));
 	assert_true(has(&found, "db/here.ibd"));
 	sc_filelist_free(&found);
+}
+
+/* What the walk does not come to, the server is asked about. */
+static void what_a_walk_reaches(void **state)
+{
+	static const struct {
+		const char *path;
+		bool reached;
+	} cases[] = {
+		{ "ts.ibd", true },	      { "db/t.ibd", true },
+		{ "db/gone.ibd", true },      { "gone/t.ibd", true },
+		{ "link/t.ibd", false },      { "db/link.ibd", false },
+		{ ".hidden/t.ibd", false },   { "#x/t.ibd", false },
+		{ "db/#x/t.ibd", true },      { "server/t.ibd", false },
+		{ "server/db/t.ibd", false },
+	};
+
+	(void)state;
+	put(ext.fd, "ts.ibd");
+	put(ext.fd, "db/t.ibd");
+	put(ext.fd, "db/#x/t.ibd");
+	put(ext.fd, ".hidden/t.ibd");
+	put(ext.fd, "#x/t.ibd");
+	put(ext.fd, "server/mysql.ibd");
+	put(ext.fd, "server/db/t.ibd");
+	assert_int_equal(symlinkat("db", ext.fd, "link"), 0);
+	assert_int_equal(symlinkat("t.ibd", ext.fd, "db/link.ibd"), 0);
+	for (size_t i = 0; i < SC_ARRAY_SIZE(cases); i++) {
+		if (sc_external_reaches(ext.fd, cases[i].path) !=
+		    cases[i].reached)
+			fail_msg("%s", cases[i].path);
+	}
 }
 
 /* A directory may hold undo tablespaces, without directory in their names, and
@@ -421,6 +448,7 @@ int main(void)
 		TEST(names_tell_places),
 		TEST(other_names_lead_nowhere),
 		TEST(donor_lists_them),
+		TEST(what_a_walk_reaches),
 		TEST(one_directory_for_both),
 		TEST(later_ones),
 		TEST(they_come_with_the_commit),
