@@ -149,7 +149,7 @@ static int check_fs(int sys, int dir, struct sc_dm_origin *o,
 
 	if (fstatfs(dir, &fs) < 0)
 		return sc_err_sys(err, SC_ER_INTERNAL_ERROR, errno,
-				  "statfs of the data directory");
+				  "statfs of a directory of the server");
 	o->fs = fs_name(fs.f_type);
 	o->used = (uint64_t)(fs.f_blocks - fs.f_bfree) * (uint64_t)fs.f_bsize;
 	if (!strcmp(o->fs, "xfs") || !strcmp(o->fs, "ext4"))
@@ -172,13 +172,13 @@ static int check_device(int sys, int dir, struct sc_dm_origin *o,
 	if (!major(o->dev))
 		return sc_err_set(
 			err, SC_ER_INTERNAL_ERROR,
-			"the data directory is on %s, not on one block device; use another provider",
+			"the files are on %s, not on one block device; use another provider",
 			fstatfs(dir, &fs) < 0 ? "a file system of its own kind"
 					      : fs_name(fs.f_type));
 	if (!sc_sys_has(sys, o->dev, "dm"))
 		return sc_err_set(
 			err, SC_ER_INTERNAL_ERROR,
-			"%s under the data directory is no device-mapper device (no LVM volume): " INSTEAD,
+			"%s, on which the files are, is no device-mapper device (no LVM volume): " INSTEAD,
 			sc_sys_name(sys, o->dev, name, sizeof(name)));
 	if (sc_dm_setup(err) < 0 || sc_dm_info(o->dev, &info, err) < 0)
 		return -1;
@@ -229,7 +229,7 @@ static int find(int sys, int dir, struct sc_dm_origin *o, struct sc_err *err)
 
 	if (fstat(dir, &st) < 0)
 		return sc_err_sys(err, SC_ER_INTERNAL_ERROR, errno,
-				  "stat of the data directory");
+				  "stat of a directory of the server");
 	o->dev = st.st_dev;
 	if (check_device(sys, dir, o, err) < 0 ||
 	    sc_dm_read(o->dev, false, &o->table, err) < 0 ||

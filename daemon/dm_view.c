@@ -8,7 +8,9 @@
 #include "io/base/log.h"
 #include "io/base/num.h"
 #include "io/direct.h"
+#include "io/filelist.h"
 
+#include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>
 #include <unistd.h>
@@ -44,23 +46,33 @@ static void part_filled(struct sc_dm_user *user, const struct sc_dm_fill *fill)
 
 /* ---- reading it ---------------------------------------------------------- */
 
+/* path: as sc_mounts_of() takes it. */
 static int open_at(struct image_dm *dm, const char *path, int flags,
 		   bool direct)
 {
 	const char *rest;
-	int dir = dm->dirs[sc_mounts_of(&dm->mounts, path, &rest)];
+	size_t i = sc_mounts_of(&dm->mounts, path, &rest);
 
-	if (dir < 0)
-		return sc_direct_open_beneath(dm->datadir, path, flags,
+	if (i == dm->mounts.n)
+		return -ENOENT;
+	if (!*rest)
+		rest = ".";
+	if (dm->dirs[i] < 0)
+		return sc_direct_open_beneath(dm->mounts.mounts[i].dir, rest,
+					      flags,
 					      direct && !dm->base.buffered);
 	/* Also where the server uses the page cache: nobody else reads these
 	 * files, and the freeze has written all there was. */
-	return sc_direct_open_beneath(dir, *rest ? rest : ".", flags, direct);
+	return sc_direct_open_beneath(dm->dirs[i], rest, flags, direct);
 }
 
-static int dm_open_file(struct sc_image *image, const char *path, bool direct)
+static int dm_open_file(struct sc_image *image, const char *name, bool direct)
 {
-	return open_at((struct image_dm *)image, path, O_RDONLY, direct);
+	struct image_dm *dm = (struct image_dm *)image;
+	char buf[SC_ROOT_PATH_MAX + SC_PATH_MAX];
+	const char *path = sc_mounts_path(&dm->roots, name, buf, sizeof(buf));
+
+	return path ? open_at(dm, path, O_RDONLY, direct) : -ENAMETOOLONG;
 }
 
 static int dm_open_dir(struct sc_image *image, const char *path)
@@ -139,7 +151,8 @@ static void set_up(struct image_dm *dm, const struct sc_image_request *request)
 				      .root = -1,
 				      .redo = -1,
 				      .buffered = request->buffered };
-	dm->datadir = request->datadir;
+	dm->roots = *request->roots;
+	dm->base.roots = &dm->roots;
 	dm->give_up = request->give_up;
 	dm->filled = request->filled;
 	dm->ctx = request->ctx;
@@ -149,7 +162,7 @@ static int find_mounts(struct image_dm *dm, struct sc_err *err)
 {
 	size_t n;
 
-	if (sc_mounts_find(dm->datadir, &dm->mounts, err) < 0)
+	if (sc_mounts_find(&dm->roots, &dm->mounts, err) < 0)
 		return -1;
 	n = dm->mounts.n;
 	dm->parts = calloc(n, sizeof(*dm->parts));
@@ -158,7 +171,7 @@ static int find_mounts(struct image_dm *dm, struct sc_err *err)
 		return sc_err_set(err, SC_ER_INTERNAL_ERROR, "out of memory");
 	for (size_t i = 0; i < n; i++)
 		dm->dirs[i] = -1;
-	if (n > 1)
+	if (n > dm->roots.n)
 		dm->base.open_dir = dm_open_dir;
 	return 0;
 }
@@ -219,5 +232,11 @@ int dm_view_open(struct image_dm *dm, const struct sc_image_request *request,
 	if (part)
 		dm->dirs[i] = sc_dm_same_dir(
 			sc_dm_share_image(&part->user)->mounted, m->dir, err);
-	return dm->dirs[i] < 0 ? -1 : 0;
+	if (dm->dirs[i] < 0)
+		return -1;
+	if (i < dm->roots.n)
+		dm->roots.fd[i] = dm->dirs[i];
+	if (i == 0)
+		dm->base.root = dm->dirs[i];
+	return 0;
 }

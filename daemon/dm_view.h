@@ -19,11 +19,11 @@ struct part {
 
 struct image_dm {
 	struct sc_image base;
+	struct sc_roots roots; /* descriptors: of dirs */
 	struct sc_mounts mounts;
 	int *dirs; /* of each mount: in the image; -1: the running files */
 	struct part *parts; /* room for one of each mount */
 	size_t n_parts;
-	int datadir; /* of the running server */
 	void (*give_up)(void *ctx, const struct sc_err *why);
 	void (*filled)(void *ctx, uint64_t used, uint64_t bytes);
 	void *ctx;
@@ -35,7 +35,8 @@ int dm_view_new(const struct sc_image_request *request, struct image_dm **ret,
 		struct sc_err *err);
 
 /* Have an image of the device of mount i, when there is none yet, and open the
- * same directory in it. 0, or -1: the running files are read there. */
+ * same directory in it. 0, or -1: the running files are read there, which a
+ * directory of tablespaces itself is not made for. */
 int dm_view_open(struct image_dm *dm, const struct sc_image_request *request,
 		 size_t i, struct sc_err *err);
 

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
-/* File systems mounted below a data directory; see mounts.h. */
+/* File systems under a server's tablespaces; see mounts.h. */
 #include "daemon/mounts.h"
 
 #include "io/base/cleanup.h"
@@ -25,37 +25,74 @@ void sc_mounts_free(struct sc_mounts *mounts)
 	*mounts = (struct sc_mounts){ 0 };
 }
 
+/* The root directory's path is the only one that ends so. */
+static bool ends_in_slash(const char *path)
+{
+	return !strcmp(path, "/");
+}
+
+/* What of a path is below `at`, NULL: it is not below that. */
+static const char *below(const char *at, const char *path)
+{
+	size_t len = ends_in_slash(at) ? 0 : strlen(at);
+
+	if ((*at == '/') != (*path == '/') || strncmp(path, at, len) != 0 ||
+	    (len && path[len] && path[len] != '/'))
+		return NULL;
+	return path + len + (path[len] == '/');
+}
+
 size_t sc_mounts_of(const struct sc_mounts *mounts, const char *path,
 		    const char **ret_rest)
 {
-	size_t best = 0, best_len = 0;
+	size_t best = mounts->n;
 
 	*ret_rest = path;
-	for (size_t i = 1; i < mounts->n; i++) {
-		const char *at = mounts->mounts[i].path;
-		size_t len = strlen(at);
+	for (size_t i = 0; i < mounts->n; i++) {
+		const char *rest = below(mounts->mounts[i].path, path);
 
-		if (len <= best_len || strncmp(path, at, len) != 0 ||
-		    (path[len] && path[len] != '/'))
+		if (!rest || (best < mounts->n && rest <= *ret_rest))
 			continue;
 		best = i;
-		best_len = len;
-		*ret_rest = path[len] ? path + len + 1 : path + len;
+		*ret_rest = rest;
 	}
 	return best;
 }
 
-static int failed(const char *path, struct sc_err *err)
+const char *sc_mounts_path(const struct sc_roots *roots, const char *name,
+			   char *buf, size_t cap)
 {
-	return sc_err_sys(err, SC_ER_INTERNAL_ERROR, errno,
-			  "cannot look for mounts at %s in the data directory",
-			  *path ? path : ".");
+	unsigned root = *name == '/' ? 0 : sc_roots_find(roots, name);
+	const char *at = roots->path[root];
+
+	if (!root)
+		return name;
+	return (size_t)snprintf(buf, cap, "%s%s%s", at,
+				ends_in_slash(at) ? "" : "/", name) < cap
+		       ? buf
+		       : NULL;
+}
+
+/* ---- finding them -------------------------------------------------------- */
+
+struct search {
+	const struct sc_roots *roots;
+	unsigned root; /* the directory that is walked */
+	struct sc_mounts *found;
+	struct sc_err *err;
+};
+
+static int failed(const struct search *s, const char *path)
+{
+	return sc_err_sys(s->err, SC_ER_INTERNAL_ERROR, errno,
+			  "cannot look for mounts in %s",
+			  *path ? path : "the data directory");
 }
 
 /* dir: a duplicate of it is kept. */
-static int add(struct sc_mounts *mounts, const char *path, int dir,
-	       struct sc_err *err)
+static int add(const struct search *s, const char *path, int dir)
 {
+	struct sc_mounts *mounts = s->found;
 	struct sc_mount *m;
 	struct stat st;
 
@@ -64,18 +101,18 @@ static int add(struct sc_mounts *mounts, const char *path, int dir,
 
 		m = reallocarray(mounts->mounts, cap, sizeof(*m));
 		if (!m)
-			return failed(path, err);
+			return failed(s, path);
 		mounts->mounts = m;
 		mounts->cap = cap;
 	}
 	if (fstat(dir, &st) < 0)
-		return failed(path, err);
+		return failed(s, path);
 	m = &mounts->mounts[mounts->n];
 	*m = (struct sc_mount){ .path = strdup(path), .dev = st.st_dev };
 	m->dir = m->path ? fcntl(dir, F_DUPFD_CLOEXEC, 0) : -1;
 	if (m->dir < 0) {
 		free(m->path);
-		return failed(path, err);
+		return failed(s, path);
 	}
 	mounts->n++;
 	return 0;
@@ -96,27 +133,33 @@ static int is_mount(int at, const char *name, mode_t *ret_type)
 	return !!(st.stx_attributes & STATX_ATTR_MOUNT_ROOT);
 }
 
-static int walk(struct sc_mounts *mounts, int at, const char *path, int depth,
-		struct sc_err *err);
+static int walk(const struct search *s, int at, const char *path, int depth);
 
-static int enter(struct sc_mounts *mounts, int at, const char *name,
-		 const char *path, int depth, bool mounted, struct sc_err *err)
+/* Each directory of tablespaces is walked for itself. Other servers' data
+ * directories, among external tablespaces, are none of ours: a list of files
+ * goes round them, too. */
+static int enter(const struct search *s, int at, const char *name,
+		 const char *path, int depth, bool mounted)
 {
 	CLEANUP_CLOSE int dir = openat(
 		at, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	bool ours;
 
 	if (dir < 0)
 		return errno == ENOENT || errno == ENOTDIR || errno == ELOOP
 			       ? 0
-			       : failed(path, err);
-	if (mounted && add(mounts, path, dir, err) < 0)
+			       : failed(s, path);
+	ours = sc_roots_has(s->roots, dir);
+	if (!ours && s->roots->external[s->root] && sc_is_data_directory(dir))
+		return 0;
+	if (mounted && add(s, path, dir) < 0)
 		return -1;
-	return walk(mounts, dir, path, depth + 1, err);
+	return ours ? 0 : walk(s, dir, path, depth + 1);
 }
 
 /* DDL runs: what is gone is no mount. */
-static int look(struct sc_mounts *mounts, int at, const char *name,
-		const char *path, int depth, struct sc_err *err)
+static int look(const struct search *s, int at, const char *name,
+		const char *path, int depth)
 {
 	mode_t type = 0;
 	int mounted = is_mount(at, name, &type);
@@ -125,47 +168,54 @@ static int look(struct sc_mounts *mounts, int at, const char *name,
 		return 0;
 	if (mounted < 0) {
 		errno = -mounted;
-		return failed(path, err);
+		return failed(s, path);
 	}
 	if (S_ISDIR(type) && sc_dir_wanted(name, depth))
-		return enter(mounts, at, name, path, depth, mounted, err);
+		return enter(s, at, name, path, depth, mounted);
 	if (!S_ISREG(type) || !mounted)
 		return 0;
 	return sc_err_set(
-		err, SC_ER_CLONE_SYS_CONFIG,
+		s->err, SC_ER_CLONE_SYS_CONFIG,
 		"something is mounted over the file %s, which an image would not have",
 		path);
 }
 
-static int walk(struct sc_mounts *mounts, int at, const char *path, int depth,
-		struct sc_err *err)
+static int walk(const struct search *s, int at, const char *path, int depth)
 {
 	CLEANUP_CLOSEDIR DIR *dir = sc_dir_open(at);
-	char below[SC_PATH_MAX];
+	const char *slash = !*path || ends_in_slash(path) ? "" : "/";
+	char inner[SC_PATH_MAX];
 	struct dirent *de;
 
 	if (!dir)
-		return failed(path, err);
+		return failed(s, path);
 	while ((de = sc_dir_next(dir))) {
-		int n = snprintf(below, sizeof(below), "%s%s%s", path,
-				 *path ? "/" : "", de->d_name);
+		int n = snprintf(inner, sizeof(inner), "%s%s%s", path, slash,
+				 de->d_name);
 
-		if ((size_t)n >= sizeof(below) || depth > SC_MAX_DEPTH) {
+		if ((size_t)n >= sizeof(inner) || depth > SC_MAX_DEPTH) {
 			errno = ENAMETOOLONG;
-			return failed(path, err);
+			return failed(s, path);
 		}
-		if (look(mounts, at, de->d_name, below, depth, err) < 0)
+		if (look(s, at, de->d_name, inner, depth) < 0)
 			return -1;
 	}
-	return errno ? failed(path, err) : 0;
+	return errno ? failed(s, path) : 0;
 }
 
-int sc_mounts_find(int datadir, struct sc_mounts *ret, struct sc_err *err)
+int sc_mounts_find(const struct sc_roots *roots, struct sc_mounts *ret,
+		   struct sc_err *err)
 {
+	struct search s = { .roots = roots, .found = ret, .err = err };
+	int rc = 0;
+
 	*ret = (struct sc_mounts){ 0 };
-	if (add(ret, "", datadir, err) == 0 &&
-	    walk(ret, datadir, "", 0, err) == 0)
-		return 0;
-	sc_mounts_free(ret);
-	return -1;
+	for (unsigned i = 0; i < roots->n && rc == 0; i++)
+		rc = add(&s, i ? roots->path[i] : "", roots->fd[i]);
+	for (s.root = 0; s.root < roots->n && rc == 0; s.root++)
+		rc = walk(&s, roots->fd[s.root],
+			  s.root ? roots->path[s.root] : "", 0);
+	if (rc < 0)
+		sc_mounts_free(ret);
+	return rc;
 }

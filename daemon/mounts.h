@@ -1,40 +1,51 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * File systems that are mounted below a data directory: an image of the data
- * directory's own file system has empty directories in their places. No state,
- * any thread.
+ * The file systems that a server's directories of tablespaces stand on: their
+ * own, and those mounted below them, in whose places an image of the file
+ * system above has empty directories. No state, any thread.
  */
 #ifndef SC_DAEMON_MOUNTS_H
 #define SC_DAEMON_MOUNTS_H
 
 #include "io/base/err.h"
+#include "io/base/roots.h"
 
 #include <stddef.h>
 #include <sys/types.h>
 
 struct sc_mount {
-	char *path; /* relative to the data directory, "" = that; owned */
-	int dir;    /* root of what is mounted there, owned */
-	dev_t dev;  /* it is on */
+	/* Relative to the data directory ("" = that), or absolute: what is not
+	 * beneath it. Owned. */
+	char *path;
+	int dir;   /* root of what is mounted there, owned */
+	dev_t dev; /* it is on */
 };
 
 struct sc_mounts {
-	struct sc_mount *mounts; /* the first one is the data directory */
+	/* First the directories of tablespaces, by their indexes. */
+	struct sc_mount *mounts;
 	size_t n, cap;
 };
 
 /*
- * Look at all directories of a data directory that a list of its files enters
+ * Look at all directories of tablespaces that a list of their files enters
  * (sc_dir_wanted()). Bind mounts count, from the same device too. 0 with *ret
  * to be freed, or -1; something that is mounted over a file is an error.
  * Blocks.
  */
-int sc_mounts_find(int datadir, struct sc_mounts *ret, struct sc_err *err);
+int sc_mounts_find(const struct sc_roots *roots, struct sc_mounts *ret,
+		   struct sc_err *err);
 void sc_mounts_free(struct sc_mounts *mounts);
 
-/* In which of them a path lies, relative to the data directory: its index, and
- * in *ret_rest the path relative to it ("" = its root). */
+/* In which of them a path lies, relative to the data directory or absolute: its
+ * index, and in *ret_rest the path relative to it ("" = its root). n: an
+ * absolute path in none. */
 size_t sc_mounts_of(const struct sc_mounts *mounts, const char *path,
 		    const char **ret_rest);
+
+/* The path of a file of the clone for sc_mounts_of(); it lies in buf, `cap`
+ * bytes, when name is not that already. NULL: too long. */
+const char *sc_mounts_path(const struct sc_roots *roots, const char *name,
+			   char *buf, size_t cap);
 
 #endif

@@ -27,19 +27,6 @@ static const struct sc_provider *by_name(const char *name)
 	return NULL;
 }
 
-bool sc_provider_can(const struct sc_provider *provider,
-		     const struct sc_image_request *request, char *why)
-{
-	const struct sc_roots *roots = request->roots;
-
-	if (!provider->one_directory || !roots || roots->n == 1)
-		return provider->probe(request, why);
-	snprintf(why, SC_WHY_SIZE,
-		 "tablespaces lie outside the data directory, in %.150s",
-		 roots->path[1]);
-	return false;
-}
-
 static void log_image(const struct sc_image *image, const char *why)
 {
 	char wait[80] = "";
@@ -61,7 +48,7 @@ static int open_wanted(const struct sc_image_request *request,
 	char why[SC_WHY_SIZE] = "";
 
 	forced.only = true;
-	if (!p || !sc_provider_can(p, &forced, why))
+	if (!p || !p->probe(&forced, why))
 		return sc_err_set(
 			err, SC_ER_CLONE_SYS_CONFIG,
 			"clone_provider=%s cannot be used: %s; HINT: clone_provider=AUTO takes the one that fits",
@@ -126,7 +113,7 @@ int sc_provider_open(const struct sc_image_request *request,
 		const struct sc_provider *p = sc_providers[i];
 		char why[SC_WHY_SIZE] = "";
 
-		if (!sc_provider_can(p, request, why)) {
+		if (!p->probe(request, why)) {
 			sc_info("provider %s is not used: %s", p->name, why);
 			continue;
 		}

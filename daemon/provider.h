@@ -42,9 +42,6 @@ struct sc_image_request {
 
 struct sc_provider {
 	const char *name; /* lower case */
-	/* It makes no image of a server with several directories of
-	 * tablespaces. */
-	bool one_directory;
 	/*
 	 * Can it make an image of that? why: SC_WHY_SIZE bytes, the reason for
 	 * either answer, as the end of a sentence ("the data directory is not
@@ -86,10 +83,6 @@ extern const struct sc_provider sc_provider_reflink;
 /* The providers by rank, best first, NULL at the end. The last one can always.
  */
 extern const struct sc_provider *const sc_providers[];
-
-/* provider->probe(), and what is true of all of them. */
-bool sc_provider_can(const struct sc_provider *provider,
-		     const struct sc_image_request *request, char *why);
 
 /*
  * Make an image with the provider that fits: the best whose probe says yes and

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * The `dm` provider: snapshots of the block devices under the data directory,
- * made through device-mapper. One of the device it is on, and one of each
- * device that is mounted below it; several are not of one moment, so the
+ * The `dm` provider: snapshots of the block devices under the directories of
+ * tablespaces, made through device-mapper. One of each device that one of them
+ * is on or that is mounted below; several are not of one moment, so the
  * recipient recovers from the checkpoint read before the first (design, step
- * 3). What is mounted there and cannot be had as an image is read from the
+ * 3). What is mounted below and cannot be had as an image is read from the
  * running files. A device with nothing but the redo log has no image: what is
  * needed of it is followed.
  */
@@ -37,9 +37,11 @@ static int check_user(struct sc_err *err)
 		"only root may make images of devices: run snapcloned as a service");
 }
 
-/* Another device's answer, after what `why` has. 0, or -1 when that ends it. */
+/* Another device's answer, after what `why` has. 0, or -1 when that ends it.
+ * needed: there is no other way to read it. */
 static int probe_mount(const struct sc_image_request *request,
-		       const struct sc_mount *m, char *why, struct sc_err *err)
+		       const struct sc_mount *m, bool needed, char *why,
+		       struct sc_err *err)
 {
 	struct sc_err refused = SC_ERR_INIT;
 	char text[SC_WHY_SIZE] = "";
@@ -48,7 +50,7 @@ static int probe_mount(const struct sc_image_request *request,
 				   request->asked_us, text, sizeof(text),
 				   &refused);
 
-	if (rc < 0 && request->only)
+	if (rc < 0 && needed)
 		return sc_err_set(err, refused.code, "%s: %s", m->path,
 				  refused.msg);
 	if (rc < 0)
@@ -61,21 +63,33 @@ static int probe_mount(const struct sc_image_request *request,
 	return 0;
 }
 
+/* An earlier one is on the same device. */
+static bool seen_before(const struct sc_mounts *mounts, size_t i)
+{
+	for (size_t k = 0; k < i; k++) {
+		if (mounts->mounts[k].dev == mounts->mounts[i].dev)
+			return true;
+	}
+	return false;
+}
+
 static int probe(const struct sc_image_request *request, char *why,
 		 struct sc_err *err)
 {
+	unsigned roots = request->roots->n;
 	struct sc_mounts mounts = { 0 };
 	int rc;
 
 	if (check_user(err) < 0 ||
 	    sc_dm_share_probe(&request->config->dm, request->datadir,
 			      request->asked_us, why, SC_WHY_SIZE, err) < 0 ||
-	    sc_mounts_find(request->datadir, &mounts, err) < 0)
+	    sc_mounts_find(request->roots, &mounts, err) < 0)
 		return -1;
 	rc = 0;
 	for (size_t i = 1; i < mounts.n && rc == 0; i++) {
-		if (mounts.mounts[i].dev != mounts.mounts[0].dev)
-			rc = probe_mount(request, &mounts.mounts[i], why, err);
+		if (!seen_before(&mounts, i))
+			rc = probe_mount(request, &mounts.mounts[i],
+					 request->only || i < roots, why, err);
 	}
 	sc_mounts_free(&mounts);
 	return rc;
@@ -93,14 +107,17 @@ static bool dm_probe(const struct sc_image_request *request, char *why)
 
 /* ---- make it ------------------------------------------------------------- */
 
-/* The data directory's is needed; others need not be. */
+/* Those of the directories of tablespaces are needed; others need not be. */
 static int open_mounts(struct image_dm *dm,
 		       const struct sc_image_request *request,
 		       struct sc_err *err)
 {
-	if (dm_view_open(dm, request, 0, err) < 0)
-		return -1;
-	for (size_t i = 1; i < dm->mounts.n; i++) {
+	for (size_t i = 0; i < dm->roots.n; i++) {
+		if (dm_view_open(dm, request, i, err) < 0)
+			return i ? sc_err_context(err, "%s", dm->roots.path[i])
+				 : -1;
+	}
+	for (size_t i = dm->roots.n; i < dm->mounts.n; i++) {
 		const char *path = dm->mounts.mounts[i].path;
 		struct sc_err why = SC_ERR_INIT;
 
@@ -169,7 +186,6 @@ static int dm_open(const struct sc_image_request *request,
 		dm->base.close(&dm->base);
 		return -1;
 	}
-	dm->base.root = dm->dirs[0];
 	*ret = &dm->base;
 	return 0;
 }
@@ -194,7 +210,6 @@ static bool dm_remains(const struct sc_config *config)
 }
 
 const struct sc_provider sc_provider_dm = { .name = "dm",
-					    .one_directory = true,
 					    .probe = dm_probe,
 					    .open = dm_open,
 					    .reap = dm_reap,

@@ -17,8 +17,9 @@ struct sc_image {
 	 * direct: with O_DIRECT where the file system can, else without.
 	 * Returns a descriptor the caller closes, or -errno. */
 	int (*open_file)(struct sc_image *image, const char *path, bool direct);
-	/* Open a directory by its path relative to the data directory. Returns
-	 * a descriptor the caller closes, or -errno (-ELOOP or -ENOTDIR: it is
+	/* Open a directory by its path, relative to the data directory or,
+	 * below another directory of tablespaces, absolute. Returns a
+	 * descriptor the caller closes, or -errno (-ELOOP or -ENOTDIR: it is
 	 * a symbolic link). NULL: they are all beneath root. */
 	int (*open_dir)(struct sc_image *image, const char *path);
 	/* Did all that was read so far come from the image? Called after a

@@ -145,7 +145,7 @@ static int print_providers(const struct options *o,
 		const struct sc_provider *p = sc_providers[i];
 		bool asked = !o->provider || !strcasecmp(o->provider, p->name);
 		char why[SC_WHY_SIZE] = "";
-		bool can = sc_provider_can(p, request, why);
+		bool can = p->probe(request, why);
 
 		known |= asked;
 		if (can && asked && !chosen)

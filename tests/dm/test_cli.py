@@ -30,17 +30,17 @@ def datadir(directory):
     return f'{directory}/data'
 
 
-def check(directory, *areas, user=(), more=(), forced=False):
+def check(directory, *areas, user=(), more=(), forced=False, where=()):
     """(exit status, what it says of dm) with these copy-on-write areas configured.
 
-    forced: only when clone_provider asks for it, dm is refused.
+    forced: only when clone_provider asks for it, dm is refused. where: options that name directories.
     """
     with tempfile.NamedTemporaryFile('w', prefix='conf-', dir='/run') as conf:
         conf.write(''.join(f'dm_cow = {area}\n' for area in areas) + ''.join(f'{line}\n' for line in more))
         conf.flush()
         os.chmod(conf.name, 0o644)
-        status, out, err = snapclone('check', '--provider=DM', f'--config={conf.name}', directory, user=user)
-        other, chosen, _ = snapclone('check', f'--config={conf.name}', directory, user=user)
+        status, out, err = snapclone('check', '--provider=DM', f'--config={conf.name}', *where, directory, user=user)
+        other, chosen, _ = snapclone('check', f'--config={conf.name}', *where, directory, user=user)
     lines = [line for line in out.splitlines() if line.startswith('dm ')]
     assert len(lines) == 1, out + err
     # What one asks for fails with a status; what chooses by itself takes another one.
@@ -97,7 +97,7 @@ def test_check_names_what_is_against_the_device(stack, origin):
     assert b'the device origin is suspended by somebody else' in said[1], said
     plain = datadir(stack.filesystem('ext4', THIRD))
     assert 'no device-mapper device (no LVM volume): use the reflink or live provider' in refused(plain, AREA)
-    assert 'the data directory is on tmpfs' in refused(datadir(tempfile.mkdtemp(dir='/run')), AREA)
+    assert 'the files are on tmpfs' in refused(datadir(tempfile.mkdtemp(dir='/run')), AREA)
 
 
 def test_check_names_what_is_against_the_layers(stack, origin):
@@ -115,7 +115,7 @@ def test_check_names_what_is_against_the_file_system(stack, kind):
     device, options = stack.dm('origin', linear(FIRST)), []
     if kind == 'btrfs':
         run(*MKFS['btrfs'], device)
-        word = 'the data directory is on btrfs, not on one block device'
+        word = 'the files are on btrfs, not on one block device'
     elif kind == 'log':
         run('mkfs.xfs', '-q', '-f', '-l', f'logdev={SECOND},size=64m', device)
         options, word = ['-o', f'logdev={SECOND}'], 'its log or real-time part on'
@@ -165,6 +165,24 @@ def test_check_names_what_is_mounted_below(stack, origin):
         assert status == YES and '; crypt: ext4 on the device secret, with room for' in line and 'bound' not in line
     finally:
         run('mount', SECOND, f'{data}/plain')
+
+
+def test_check_names_directories_elsewhere(stack, origin):
+    """Each directory of tablespaces by what it stands on; one of which there is no image is against dm."""
+    data = origin()
+    beside = f'{os.path.dirname(data)}/home'
+    os.mkdir(beside)
+    status, line = check(data, AREA, where=[f'--data-home-dir={beside}'])
+    assert status == YES and beside not in line, line
+    plain = stack.filesystem('ext4', SECOND)
+    line = refused(data, AREA, where=[f'--data-home-dir={beside}', f'--undo-dir={plain}'])
+    assert f'{plain}: ubd' in line and 'no device-mapper device' in line, line
+    apart = stack.filesystem('ext4', stack.dm('apart', crypt(THIRD)))
+    status, line = check(data, AREA, where=[f'--undo-dir={apart}'])
+    assert status == YES and f'; {apart}: ext4 on the device apart, with room for' in line, line
+    os.mkdir(f'{apart}/db')
+    stack.mount(SECOND, directory=f'{apart}/db')
+    assert f'{apart}/db: ubd' in refused(data, AREA, forced=True, where=[f'--undo-dir={apart}'])
 
 
 def test_cleanup(origin):
