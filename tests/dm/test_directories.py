@@ -1,12 +1,18 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """Servers with several directories of tablespaces: images of what each stands on, fully proven clones."""
 import os
+import signal
 
 import pytest
 
 from devices import linear
-from helpers import clone_under_load, instance, start_recipient, unharmed
+from disks import head
+from helpers import OURS, Background, clone_under_load, copying, fast, instance, local, slow, start_recipient, unharmed
 from proof.load import load
+from proof.prove import Case, failures, prove, table
+from proof.writer import Writers, now_us
+from test_redo_lost import AGAIN, CAPACITY, OtherConsumer, write_over
+from test_redo_lost_image import ENDS
 from test_roots import undo_ddl
 from world import AREA, SECOND, SMALL, World
 
@@ -37,5 +43,43 @@ def test_several_devices(world):
     assert world.areas_made() == ['origin', 'apart']
     assert 'not of one moment' in world.log()
     assert {*UNDO, 'ibdata1'} <= set(os.listdir(target))
+    unharmed(donor, pid)
+    world.as_before()
+
+
+def test_redo_lost(world):
+    """All is on one device, and redo is overwritten before it was read: the clone ends with the image, without newer
+    pages from any directory."""
+    donor = world.start(innodb_undo_directory=world.move(world.directory + '/undo', *UNDO),
+                        innodb_redo_log_capacity=CAPACITY, **world.options)
+    load(donor, 20, tables=2)
+    donor.sql("SET GLOBAL clone_provider = 'DM'")
+    world.note_tables()
+    pid, target, record = donor.pid, world.target(), world.box.path('record')
+    slow(donor, 10)
+    before, began = donor.value('SELECT @@gtid_executed'), now_us()
+    with Writers(donor, record, noise=('churn', 'blobs')), Background(donor, local(target)) as clone:
+        with OtherConsumer(donor):
+            copying(donor)
+            os.kill(world.service.pid, signal.SIGSTOP)
+            try:
+                write_over(donor)
+            finally:
+                os.kill(world.service.pid, signal.SIGCONT)
+        fast(donor)
+        assert clone.result(150) == (0, '')
+    top = head(target)
+    assert top['end_lsn'] == top['image_lsn'] >= top['checkpoint_lsn']
+    assert (top['provider'], top['binlog_file'], top['binlog_position']) == ('dm', '', 0)
+    said = top['redo_lost']
+    assert said.startswith(f"The clone ends at the LSN of its image, {top['end_lsn']}")
+    assert world.log().count(ENDS) == 1 and AGAIN not in world.log()
+    row = donor.sql('SELECT state, error_no, error_message, binlog_file, binlog_position, gtid_executed '
+                    'FROM performance_schema.clone_status')[0]
+    assert tuple(row) == ('Completed', 0, said, '', 0, '')
+    assert world.areas_made() == ['origin']
+    results = prove(Case(donor, target, record, world.box, OURS, began, before))
+    print(table(results))
+    assert failures(results) == []
     unharmed(donor, pid)
     world.as_before()
