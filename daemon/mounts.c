@@ -210,11 +210,17 @@ int sc_mounts_find(const struct sc_roots *roots, struct sc_mounts *ret,
 	int rc = 0;
 
 	*ret = (struct sc_mounts){ 0 };
-	for (unsigned i = 0; i < roots->n && rc == 0; i++)
+	for (unsigned i = 0; i < roots->n && rc == 0; i++) {
 		rc = add(&s, i ? roots->path[i] : "", roots->fd[i]);
-	for (s.root = 0; s.root < roots->n && rc == 0; s.root++)
+		if (rc == 0)
+			ret->mounts[i].later = !sc_roots_in_image(roots, i);
+	}
+	for (s.root = 0; s.root < roots->n && rc == 0; s.root++) {
+		if (ret->mounts[s.root].later)
+			continue;
 		rc = walk(&s, roots->fd[s.root],
 			  s.root ? roots->path[s.root] : "", 0);
+	}
 	if (rc < 0)
 		sc_mounts_free(ret);
 	return rc;

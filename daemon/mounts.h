@@ -10,6 +10,7 @@
 #include "io/base/err.h"
 #include "io/base/roots.h"
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <sys/types.h>
 
@@ -19,6 +20,9 @@ struct sc_mount {
 	char *path;
 	int dir;   /* root of what is mounted there, owned */
 	dev_t dev; /* it is on */
+	/* A directory that no image need have (sc_roots_in_image()): what comes
+	 * there is read from the running files. */
+	bool later;
 };
 
 struct sc_mounts {

@@ -63,14 +63,15 @@ static int probe_mount(const struct sc_image_request *request,
 	return 0;
 }
 
-/* An earlier one is on the same device. */
-static bool seen_before(const struct sc_mounts *mounts, size_t i)
+/* It wants a device's image that no earlier one wants. */
+static bool is_new(const struct sc_mounts *mounts, size_t i)
 {
 	for (size_t k = 0; k < i; k++) {
-		if (mounts->mounts[k].dev == mounts->mounts[i].dev)
-			return true;
+		if (!mounts->mounts[k].later &&
+		    mounts->mounts[k].dev == mounts->mounts[i].dev)
+			return false;
 	}
-	return false;
+	return !mounts->mounts[i].later;
 }
 
 static int probe(const struct sc_image_request *request, char *why,
@@ -87,7 +88,7 @@ static int probe(const struct sc_image_request *request, char *why,
 		return -1;
 	rc = 0;
 	for (size_t i = 1; i < mounts.n && rc == 0; i++) {
-		if (!seen_before(&mounts, i))
+		if (is_new(&mounts, i))
 			rc = probe_mount(request, &mounts.mounts[i],
 					 request->only || i < roots, why, err);
 	}
@@ -113,7 +114,8 @@ static int open_mounts(struct image_dm *dm,
 		       struct sc_err *err)
 {
 	for (size_t i = 0; i < dm->roots.n; i++) {
-		if (dm_view_open(dm, request, i, err) < 0)
+		if (!dm->mounts.mounts[i].later &&
+		    dm_view_open(dm, request, i, err) < 0)
 			return i ? sc_err_context(err, "%s", dm->roots.path[i])
 				 : -1;
 	}
@@ -159,7 +161,7 @@ static int find_moment(struct image_dm *dm,
 	struct stat redo;
 
 	for (size_t i = 0; i < dm->mounts.n; i++)
-		elsewhere |= dm->dirs[i] < 0;
+		elsewhere |= dm->dirs[i] < 0 && !dm->mounts.mounts[i].later;
 	dm->base.atomic = !elsewhere;
 	if (fstat(request->redo, &redo) < 0)
 		return sc_err_sys(err, SC_ER_INTERNAL_ERROR, errno,

@@ -31,18 +31,24 @@ def world(stack, boxes):
 
 
 def test_several_devices(world):
-    """The undo tablespaces are on another device, which has an image of its own; they come and go meanwhile."""
+    """Undo and external tablespaces are on another device, which has an image of its own; undo tablespaces come and go
+    meanwhile. A directory on a partition, in which no tablespace lies yet, is no hindrance."""
     place = world.below.filesystem('ext4', world.below.dm('apart', linear(SECOND)))
-    donor = world.start(innodb_undo_directory=world.move(place + '/undo', *UNDO), **world.options)
+    far, box = world.move(place + '/far'), world.box
+    known = {'innodb_directories': f'{far};{box.path("later")}'}
+    donor = world.start(innodb_undo_directory=world.move(place + '/undo', *UNDO), **known, **world.options)
     load(donor, 10, tables=2)
-    recipient = start_recipient(world.box, donor)
+    donor.sql(f"CREATE TABLE proof.far (i INT PRIMARY KEY) DATA DIRECTORY = '{far}'", 'INSERT INTO proof.far VALUES (7)')
+    known['binds'] = {far: box.path('theirs')}
+    recipient = start_recipient(box, donor, **known)
     donor.sql("SET GLOBAL clone_provider = 'DM'")
     world.note_tables()
     pid, target = donor.pid, world.target()
-    clone_under_load(world.box, donor, recipient, instance(donor, target), target, ('churn',), beside=undo_ddl(donor))
+    clone_under_load(box, donor, recipient, instance(donor, target), target, ('churn',), beside=undo_ddl(donor), **known)
     assert world.areas_made() == ['origin', 'apart']
     assert 'not of one moment' in world.log()
     assert {*UNDO, 'ibdata1'} <= set(os.listdir(target))
+    assert os.listdir(box.path('theirs/proof')) == ['far.ibd']
     unharmed(donor, pid)
     world.as_before()
 
