@@ -87,6 +87,13 @@ struct sc_donor {
 	struct sc_killer killer;
 };
 
+/* The error of a job that was cancelled: 1317. */
+extern const struct sc_err sc_donor_cancelled;
+
+/* donor_steps.c: the whole job, in its thread; everything is undone when it
+ * returns. 0 or -1. */
+int sc_donor_run(struct sc_donor *d, struct sc_sql *sql, struct sc_err *err);
+
 /* 0, or -1 (1317) when the job was cancelled. */
 int sc_donor_check_cancel(struct sc_donor *d, struct sc_err *err);
 
