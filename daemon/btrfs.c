@@ -2,6 +2,7 @@
 /* Subvolumes and snapshots; see btrfs.h. Source: btrfs(5), linux/btrfs.h. */
 #include "daemon/btrfs.h"
 
+#include "daemon/left.h"
 #include "io/base/cleanup.h"
 #include "io/base/clock.h"
 #include "io/base/fdio.h"
@@ -192,6 +193,7 @@ int sc_btrfs_snapshot(int top, int source, const char *name, uint64_t *us,
 {
 	struct btrfs_ioctl_vol_args_v2 args = { .fd = source,
 						.flags = BTRFS_SUBVOL_RDONLY };
+	struct sc_err undo = SC_ERR_INIT;
 	uint64_t began;
 	int fd = -1;
 
@@ -211,7 +213,8 @@ int sc_btrfs_snapshot(int top, int source, const char *name, uint64_t *us,
 		fd = open_locked(top, name);
 		if (fd < 0) {
 			failed(err, "open", name);
-			(void)sc_btrfs_remove(top, name, err);
+			if (sc_btrfs_remove(top, name, &undo) < 0)
+				sc_left_keep("btrfs", &undo);
 		}
 	}
 	(void)flock(top, LOCK_UN);
@@ -238,8 +241,8 @@ static bool is_ours(const char *name)
 	       strspn(name + prefix, "0123456789abcdef") == 2 * SC_JOB_ID_SIZE;
 }
 
-/* 1 when it was removed. */
-static int reap_one(int top, const char *name, struct sc_err *err)
+/* 1 when it is left by somebody (and gone, when it was to be removed). */
+static int reap_one(int top, const char *name, bool remove, struct sc_err *err)
 {
 	CLEANUP_CLOSE int fd = open_locked(top, name);
 	struct stat st;
@@ -251,13 +254,15 @@ static int reap_one(int top, const char *name, struct sc_err *err)
 	/* The root of a subvolume; else it is somebody's directory. */
 	if (fstat(fd, &st) < 0 || st.st_ino != BTRFS_FIRST_FREE_OBJECTID)
 		return 0;
+	if (!remove)
+		return 1;
 	if (sc_btrfs_remove(top, name, err) < 0)
 		return -1;
 	sc_info("removed snapshot %s, left by a daemon that died", name);
 	return 1;
 }
 
-int sc_btrfs_reap_top(int top, struct sc_err *err)
+int sc_btrfs_reap_top(int top, bool remove, struct sc_err *err)
 {
 	CLEANUP_CLOSEDIR DIR *dir = NULL;
 	struct dirent *de;
@@ -270,8 +275,9 @@ int sc_btrfs_reap_top(int top, struct sc_err *err)
 			"cannot lock the top of the file system to look for snapshots");
 	dir = sc_dir_open(top);
 	while (dir && (de = sc_dir_next(dir))) {
-		int rc = is_ours(de->d_name) ? reap_one(top, de->d_name, err)
-					     : 0;
+		int rc = is_ours(de->d_name)
+				 ? reap_one(top, de->d_name, remove, err)
+				 : 0;
 
 		n += rc > 0;
 		bad |= rc < 0;

@@ -56,8 +56,10 @@ int sc_btrfs_snapshot(int top, int source, const char *name, uint64_t *us,
 /* Remove it. 0 or -1. */
 int sc_btrfs_remove(int top, const char *name, struct sc_err *err);
 
-/* Remove the snapshots in that top that no daemon has locked. Their number, or
- * -1 with the first failure. */
-int sc_btrfs_reap_top(int top, struct sc_err *err);
+/* The snapshots in that top that no daemon has locked: their number, or -1 with
+ * the first failure. remove: they are gone then. */
+int sc_btrfs_reap_top(int top, bool remove, struct sc_err *err);
+/* btrfs_reap.c: in those of all btrfs that are mounted here. */
+int sc_btrfs_reap(bool remove, struct sc_err *err);
 
 #endif

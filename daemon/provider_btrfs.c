@@ -8,6 +8,7 @@
 #include "daemon/provider.h"
 
 #include "daemon/btrfs.h"
+#include "daemon/left.h"
 #include "daemon/reserve.h"
 #include "io/base/cleanup.h"
 #include "io/base/clock.h"
@@ -73,8 +74,7 @@ static void btrfs_close(struct sc_image *base)
 	struct sc_err err = SC_ERR_INIT;
 
 	if (btrfs_undo(base, &err) < 0)
-		sc_warning("%s; the next start of snapcloned removes it",
-			   err.msg);
+		sc_left_keep("btrfs", &err);
 	free(base);
 }
 
@@ -300,46 +300,22 @@ static int btrfs_open(const struct sc_image_request *request,
 
 /* ---- after a crash ------------------------------------------------------- */
 
-/* Every btrfs that is mounted here; proc(5), mountinfo: "ID PARENT DEV ROOT
- * PATH OPTIONS ... - TYPE SOURCE OPTIONS". */
-static int reap_mount(char *line, struct sc_err *err)
-{
-	char *type = strstr(line, " - "), path[4096];
-	CLEANUP_CLOSE int dir = -1, top = -1;
-
-	if (!type || strncmp(type + 3, "btrfs ", 6) != 0 ||
-	    sscanf(line, "%*s %*s %*s %*s %4095s", path) != 1)
-		return 0;
-	dir = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	if (dir < 0 || !sc_btrfs_is(dir))
-		return 0; /* covered by another mount, or \040 in its name */
-	top = sc_btrfs_mount(dir, 0);
-	return top < 0 ? 0 : sc_btrfs_reap_top(top, err);
-}
-
 static int btrfs_reap(const struct sc_config *config, struct sc_err *err)
 {
-	FILE *f = fopen("/proc/self/mountinfo", "re");
-	CLEANUP_FREE char *line = NULL;
-	bool bad = false;
-	size_t cap = 0;
-	int n = 0;
+	(void)config;
+	return sc_btrfs_reap(true, err);
+}
+
+static bool btrfs_remains(const struct sc_config *config)
+{
+	struct sc_err ignored = SC_ERR_INIT;
 
 	(void)config;
-	if (!f)
-		return sc_err_sys(err, SC_ER_INTERNAL_ERROR, errno,
-				  "cannot read /proc/self/mountinfo");
-	while (getline(&line, &cap, f) > 0) {
-		int rc = reap_mount(line, err);
-
-		n += rc > 0 ? rc : 0;
-		bad |= rc < 0;
-	}
-	fclose(f);
-	return bad ? -1 : n;
+	return sc_btrfs_reap(false, &ignored) != 0;
 }
 
 const struct sc_provider sc_provider_btrfs = { .name = "btrfs",
 					       .probe = btrfs_probe,
 					       .open = btrfs_open,
-					       .reap = btrfs_reap };
+					       .reap = btrfs_reap,
+					       .remains = btrfs_remains };
