@@ -105,20 +105,27 @@ static bool no_nested(int dir, const char *name, char *why)
 	return false;
 }
 
-/* All directories of tablespaces lie in one subvolume, which has a device
- * number of its own. */
+/* Every subvolume of every btrfs has a device number of its own; ids are those
+ * of one file system. */
+static bool same_subvolume(int dir, int other)
+{
+	struct stat a, b;
+
+	return fstat(dir, &a) == 0 && fstat(other, &b) == 0 &&
+	       a.st_dev == b.st_dev;
+}
+
+/* All directories of tablespaces lie in one subvolume. */
 static bool in_one(const struct sc_image_request *request, char *why)
 {
 	const struct sc_roots *roots = request->roots;
-	struct stat a, b;
 
 	if (!no_nested(request->datadir, "the data directory", why))
 		return false;
 	for (unsigned i = 1; roots && i < roots->n; i++) {
 		if (!sc_roots_in_image(roots, i))
 			continue;
-		if (fstat(request->datadir, &a) < 0 ||
-		    fstat(roots->fd[i], &b) < 0 || a.st_dev != b.st_dev) {
+		if (!same_subvolume(request->datadir, roots->fd[i])) {
 			snprintf(
 				why, SC_WHY_SIZE,
 				"%.150s is not in the data directory's subvolume",
@@ -246,7 +253,7 @@ static int open_directories(struct image_btrfs *image,
 			    const struct sc_btrfs_place *place,
 			    struct sc_err *err)
 {
-	struct sc_btrfs_place redo = { 0 };
+	struct sc_btrfs_place redo;
 	int rc;
 
 	image->base.root = open_in_snapshot(image, request->datadir, place,
@@ -254,14 +261,13 @@ static int open_directories(struct image_btrfs *image,
 	if (image->base.root < 0 || open_roots(image, request, err) < 0)
 		return -1;
 	/* Elsewhere: the checkpoint that the follower began with is C. */
-	rc = sc_btrfs_is(request->redo) ? sc_btrfs_place(request->redo, &redo)
-					: 0;
-	if (rc < 0)
-		return not_found(err, -rc, "redo directory");
-	if (redo.subvolume != place->subvolume) {
+	if (!same_subvolume(request->datadir, request->redo)) {
 		sc_info("the redo log is not in the data directory's subvolume: recovery of the clone begins at the checkpoint before the snapshot");
 		return 0;
 	}
+	rc = sc_btrfs_place(request->redo, &redo);
+	if (rc < 0)
+		return not_found(err, -rc, "redo directory");
 	image->base.redo = open_in_snapshot(image, request->redo, &redo,
 					    "redo directory", err);
 	return image->base.redo < 0 ? -1 : 0;

@@ -9,7 +9,7 @@ import time
 
 import pytest
 
-from disks import head, logged, on_disk, run, snapshots
+from disks import disk, head, logged, on_disk, run, snapshots
 from helpers import (INSTALL, Background, add_user, clone_under_load, copying, fast, instance, local,
                      slow, start_donor, start_recipient,
                      unharmed, wait_for)
@@ -60,11 +60,24 @@ def test_under_load(how):
         assert not snapshots(box)
 
 
-def test_redo_elsewhere():
-    """The redo log is not in the snapshot: recovery begins at the checkpoint before it."""
-    with served() as (box, service, options):
-        elsewhere = box.base + '/redo'
-        run('btrfs', 'subvolume', 'create', elsewhere)
+def subvolume_id(path):
+    """Of the subvolume that it lies in; counted on each file system."""
+    return run('btrfs', 'inspect-internal', 'rootid', path)
+
+
+@pytest.mark.parametrize('where', ['subvolume', 'btrfs'])
+def test_redo_elsewhere(where):
+    """The redo log is not in the snapshot, also when its subvolume, on another btrfs, has the same id: recovery begins at the
+    checkpoint before it."""
+    with contextlib.ExitStack() as stack:
+        other = stack.enter_context(disk('btrfs', 600)) if where == 'btrfs' else None
+        box, service, options = stack.enter_context(served())
+        elsewhere = (other or box.base) + '/redo'
+        if other:
+            os.mkdir(elsewhere)
+            assert subvolume_id(elsewhere) == subvolume_id(box.base)
+        else:
+            run('btrfs', 'subvolume', 'create', elsewhere)
         donor = box.server('donor', plugin='ours', innodb_log_group_home_dir=elsewhere, **options)
         shutil.move(donor.datadir + '/#innodb_redo', elsewhere)
         give(elsewhere)
