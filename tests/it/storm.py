@@ -114,14 +114,14 @@ class Apart:
 class Storm:
     """`with Storm(server, seed, record, aside) as storm: ...`: DDL and changes of rows until the end of the block.
 
-    record: where proof.writer records; aside: a directory for files. encrypt: the server has a keyring. A statement
-    of DDL that fails is raised at the end.
+    record: where proof.writer records; aside: a directory for files. encrypt: the server has a keyring. far: a
+    directory for external tablespaces. A statement of DDL that fails is raised at the end.
     """
 
-    def __init__(self, server, seed, record, aside, encrypt=True, turfs=2):  # pylint: disable=too-many-arguments
+    def __init__(self, server, seed, record, aside, encrypt=True, turfs=2, far=None):  # pylint: disable=too-many-arguments
         self.server, self.seed, self.record = server, seed, record
         self.log, self.stopping, self.errors, self.waits = Log(), threading.Event(), [], []
-        self.turfs = [Turf(seed, n, encrypt) for n in range(turfs)]
+        self.turfs = [Turf(seed, n, encrypt, far) for n in range(turfs)]
         self.apart = Apart(seed, server, aside)
         os.makedirs(record, exist_ok=True)
         self.threads = []

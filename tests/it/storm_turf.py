@@ -27,10 +27,10 @@ class Table:
 
 
 class Turf:
-    """One thread's schema and the statements that it makes in it."""
+    """One thread's schema and the statements that it makes in it. far: a directory for external tablespaces."""
 
-    def __init__(self, seed, number, encrypt):
-        self.rng = random.Random(f'{seed}-{number}')
+    def __init__(self, seed, number, encrypt, far=None):
+        self.rng, self.far_rng, self.far = random.Random(f'{seed}-{number}'), random.Random(f'{seed}-{number}-far'), far
         self.number, self.schema, self.encrypt = number, f'storm{number}', encrypt
         self.count, self.tables, self.schemas, self.spaces = 0, [], [], []
         self.parts = []
@@ -43,6 +43,14 @@ class Turf:
     def table(self, free=False):
         """One of the tables; free: in a file of its own."""
         return self.rng.choice([t for t in self.tables if not (free and t.space)])
+
+    def elsewhere(self):
+        """Shall what is made now be external?"""
+        return self.far_rng.random() < 0.4 and self.far
+
+    def data_directory(self):
+        """Table option."""
+        return f"DATA DIRECTORY='{self.far}'" if self.elsewhere() else ''
 
     def fill(self, name):
         """Rows for a new table."""
@@ -64,7 +72,7 @@ class Turf:
         table = Table(f"{self.schema}.{self.new('t')}")
         table.encrypted = self.encrypt and self.rng.random() < 0.2
         form = self.rng.choice(('', '', 'ROW_FORMAT=COMPACT', 'ROW_FORMAT=COMPRESSED KEY_BLOCK_SIZE=8'))
-        kind = "ENCRYPTION='Y'" if table.encrypted else ''
+        kind = ("ENCRYPTION='Y' " if table.encrypted else '') + self.data_directory()
         if self.rng.random() < 0.2:
             yield f'CREATE TABLE {table.name} ({COLUMNS}) {form} {kind} SELECT {COPIED} FROM storm.base LIMIT 3000'
         else:
@@ -170,7 +178,7 @@ class Turf:
         """A partitioned table and one like a partition of it."""
         name = f"{self.schema}.{self.new('p')}"
         yield (f'CREATE TABLE {name} ({COLUMNS}, KEY (n)) PARTITION BY RANGE (id) (PARTITION a VALUES LESS THAN (4000), '
-               'PARTITION b VALUES LESS THAN (20000), PARTITION c VALUES LESS THAN MAXVALUE)')
+               f'PARTITION b VALUES LESS THAN (20000), PARTITION c VALUES LESS THAN MAXVALUE {self.data_directory()})')
         yield f'CREATE TABLE {name}x ({COLUMNS}, KEY (n))'
         yield f'INSERT INTO {name} ({COPIED}) SELECT {COPIED} FROM storm.base LIMIT 8000'
         yield f'INSERT INTO {name}x ({COPIED}) SELECT {COPIED} FROM storm.base LIMIT 3500'
@@ -192,7 +200,7 @@ class Turf:
             yield (f'ALTER TABLE {name} REORGANIZE PARTITION b, c INTO (PARTITION b VALUES LESS THAN (12000), '
                    'PARTITION c VALUES LESS THAN MAXVALUE)')
             yield (f'ALTER TABLE {name} REORGANIZE PARTITION b, c INTO (PARTITION b VALUES LESS THAN (20000), '
-                   'PARTITION c VALUES LESS THAN MAXVALUE)')
+                   f'PARTITION c VALUES LESS THAN MAXVALUE {self.data_directory()})')
 
     # -- tablespaces and encryption ------------------------------------------
 
@@ -200,7 +208,7 @@ class Turf:
         """A general tablespace with a table."""
         space, table = self.new('gen'), Table(f"{self.schema}.{self.new('g')}")
         table.space = True
-        yield f"CREATE TABLESPACE {space} ADD DATAFILE '{space}.ibd'"
+        yield f"CREATE TABLESPACE {space} ADD DATAFILE '{self.far + '/' if self.elsewhere() else ''}{space}.ibd'"
         yield f'CREATE TABLE {table.name} ({COLUMNS}, KEY first (n)) TABLESPACE {space}'
         yield self.fill(table.name)
         table.indexes.append('first')
