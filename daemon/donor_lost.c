@@ -42,7 +42,7 @@ int donor_save_redo(struct donor *d, struct sc_err *err)
 	donor_join_follower(d);
 	if (donor_follow_image(d, err) < 0)
 		return -1;
-	sc_step_done("donor", "save redo");
+	sc_step_done("lost", "save redo");
 	return 0;
 }
 
@@ -77,7 +77,7 @@ static int end_at_image(struct donor *d, struct sc_err *err)
 	d->at_image = true;
 	if (donor_send_settled(d, &settled, err) < 0)
 		return -1;
-	sc_step_done("donor", "end at image");
+	sc_step_done("lost", "end at image");
 	return 1;
 }
 
@@ -97,7 +97,7 @@ int donor_settle_lost(struct donor *d, const struct sc_ctl_locked *locked,
 		d->lost.msg, obstacle);
 	if (donor_send_settled(d, &settled, err) < 0)
 		return -1;
-	sc_step_done("donor", "ask for another beginning");
+	sc_step_done("lost", "ask for another beginning");
 	return 0;
 }
 
@@ -133,6 +133,6 @@ int donor_restart(struct donor *d, uint64_t lsn,
 	    donor_change_list(d, changes, err) < 0 ||
 	    donor_begin_redo(d, err) < 0 || donor_start_sender(d, err) < 0)
 		return -1;
-	sc_step_done("donor", "begin anew");
+	sc_step_done("lost", "begin anew");
 	return 0;
 }

@@ -24,7 +24,10 @@ AGAIN = {'recipient:seal', 'inplace:rename new files', 'replace:mark reset'}  # 
 
 
 def read_steps():
-    """{part of the tree: ['table:step']} of every sc_step_done(). Steps of dm images run in guests (tests/dm)."""
+    """{part of the tree: ['table:step']} of every sc_step_done().
+
+    Steps of dm images run in guests (tests/dm), those of lost redo in the fault campaign (tests/fault).
+    """
     texts = {}
     for part in ('io', 'daemon', 'plugin'):
         for path in glob.glob(os.path.join(TREE, part, '*.c')):
@@ -33,7 +36,7 @@ def read_steps():
     found = {'daemon': [], 'donor': [], 'mysqld': []}
     for path, text in sorted(texts.items()):
         for table, step in re.findall(r'sc_step_done\(\s*"(\w+)",\s*([^;]+)\);', text):
-            if os.path.basename(path).startswith('dm_'):
+            if os.path.basename(path).startswith('dm_') or table == 'lost':
                 continue
             part = 'mysqld' if f'{os.sep}plugin{os.sep}' in path else 'donor' if table == 'donor' else 'daemon'
             names = [step.strip('"')]
