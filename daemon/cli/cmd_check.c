@@ -22,9 +22,14 @@
 
 enum { STATUS_YES = 0, STATUS_NO = 1, STATUS_NOT_CHECKED = 2 };
 
+/* Besides the data directory and two others. */
+#define MAX_EXTERNAL (SC_MAX_ROOTS - 3)
+
 struct options {
 	const char *datadir, *redo_home, *doublewrite, *target, *provider;
 	const char *undo, *data_home;
+	const char *external[MAX_EXTERNAL];
+	unsigned n_external;
 	char config[520]; /* "--config=..." */
 };
 
@@ -37,6 +42,7 @@ static int usage(FILE *to)
 		"  --doublewrite-dir=DIR   innodb_doublewrite_dir, likewise\n"
 		"  --undo-dir=DIR          innodb_undo_directory, likewise\n"
 		"  --data-home-dir=DIR     innodb_data_home_dir, likewise\n"
+		"  --external-dir=DIR      one of innodb_directories that has tablespaces; any number\n"
 		"  --target=DIR            would CLONE LOCAL to a new directory in DIR share extents?\n"
 		"  --provider=NAME         ask for this one, as clone_provider does\n"
 		"  --config=FILE           configuration of snapcloned (default " SC_CONFIG_FILE
@@ -107,6 +113,19 @@ static int add_root(struct sc_roots *roots, const char *path)
 	}
 	snprintf(roots->path[roots->n], sizeof(roots->path[0]), "%s", path);
 	roots->fd[roots->n++] = fd;
+	return 0;
+}
+
+static int add_external(struct sc_roots *roots, const struct options *o)
+{
+	for (unsigned i = 0; i < o->n_external; i++) {
+		unsigned n = roots->n;
+
+		if (add_root(roots, o->external[i]) < 0)
+			return -1;
+		if (roots->n > n)
+			roots->external[n] = SC_EXTERNAL_YES;
+	}
 	return 0;
 }
 
@@ -194,7 +213,7 @@ static int check(const struct options *o)
 	int rc;
 
 	if (!doublewrite || add_root(&roots, o->undo) < 0 ||
-	    add_root(&roots, o->data_home) < 0)
+	    add_root(&roots, o->data_home) < 0 || add_external(&roots, o) < 0)
 		return STATUS_NOT_CHECKED;
 	if (sc_config_load(&config, *o->config ? 2 : 1, argv, &err) < 0) {
 		fprintf(stderr, "snapclone check: %s\n", err.msg);
@@ -220,6 +239,13 @@ static bool take(const char *arg, const char *name, const char **ret)
 	return true;
 }
 
+static bool take_external(const char *arg, struct options *o)
+{
+	return o->n_external < MAX_EXTERNAL &&
+	       take(arg, "--external-dir=", &o->external[o->n_external]) &&
+	       ++o->n_external;
+}
+
 int sc_cmd_check(int argc, char **argv)
 {
 	struct options o = { 0 };
@@ -232,6 +258,7 @@ int sc_cmd_check(int argc, char **argv)
 		    take(argv[i], "--doublewrite-dir=", &o.doublewrite) ||
 		    take(argv[i], "--undo-dir=", &o.undo) ||
 		    take(argv[i], "--data-home-dir=", &o.data_home) ||
+		    take_external(argv[i], &o) ||
 		    take(argv[i], "--target=", &o.target) ||
 		    take(argv[i], "--provider=", &o.provider) ||
 		    take(argv[i], "--config=", &config))

@@ -96,6 +96,9 @@ def test_directories_elsewhere():
         run('mkdir', datadir + '/#dblwr')
         said = snapclone('check', '--config=/dev/null', f'--doublewrite-dir={datadir}/#dblwr', datadir)[1]
         assert answers(said)[1] == 'provider: btrfs'
+        with disk('ext4', mib=512) as elsewhere:
+            said = snapclone('check', '--config=/dev/null', f'--external-dir={other}', f'--external-dir={elsewhere}', datadir)[1]
+            assert answers(said)[0]['btrfs'] == ('no', f"{elsewhere} is not in the data directory's subvolume")
         status, said, err = snapclone('check', '--redo-dir=' + other, datadir)
         assert status == 2 and '#innodb_redo: No such file' in err
 
