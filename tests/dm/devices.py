@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """Device-mapper devices, loop devices, file systems and mounts for the tests in the guest."""
+import ctypes
 import os
 import subprocess
 import tempfile
@@ -72,6 +73,26 @@ LAYOUTS = {
     'striped': striped,
     'crypt': lambda a, b: crypt(a),
 }
+
+
+class Key:
+    """A key in the keyring of this user's sessions. Source: keyctl(2), and the numbers of x86-64."""
+
+    ADD_KEY, KEYCTL, USER_SESSION, UNLINK = 248, 250, -5, 9
+
+    def __init__(self, kind, name, value):
+        self.id = self.call(self.ADD_KEY, kind.encode(), name.encode(), value, len(value), self.USER_SESSION)
+
+    @staticmethod
+    def call(*args):
+        """A system call."""
+        rc = ctypes.CDLL(None, use_errno=True).syscall(*args)
+        assert rc >= 0, os.strerror(ctypes.get_errno())
+        return rc
+
+    def remove(self):
+        """It is gone for everybody."""
+        self.call(self.KEYCTL, self.UNLINK, self.id, self.USER_SESSION)
 
 
 class Stack:

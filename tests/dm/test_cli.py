@@ -6,7 +6,7 @@ import tempfile
 
 import pytest
 
-from devices import LAYOUTS, MKFS, crypt, linear, run, sectors
+from devices import LAYOUTS, MKFS, Key, crypt, linear, run, sectors
 from image import Image, make_killed
 from template import BUILD
 
@@ -100,12 +100,45 @@ def test_check_names_what_is_against_the_device(stack, origin):
     assert 'the files are on tmpfs' in refused(datadir(tempfile.mkdtemp(dir='/run')), AREA)
 
 
-def test_check_names_what_is_against_the_layers(stack, origin):
-    """A target that cannot be doubled; a file system that is not known, or on two devices."""
-    origin(options=['-b', '4096'])
-    base = stack.dm('base', linear(THIRD))
-    over = stack.dm('over', f'0 {sectors(base)} snapshot-origin {base}')
-    assert 'has a snapshot already' in refused(datadir(stack.filesystem('ext4', over)), AREA)
+def thin(stack):
+    """A volume of a thin pool."""
+    pool = stack.dm('pool', f'0 {sectors(SECOND)} thin-pool {FIRST} {SECOND} 128 0')
+    run('dmsetup', 'message', 'pool', '0', 'create_thin 0')
+    return f'0 {sectors(THIRD)} thin {pool} 0'
+
+
+def crypt_by_keyring(stack):
+    """What LUKS2 makes: the key is in the kernel's keyring."""
+    stack.undo.append(Key('logon', 'snapclone:test', bytes(64)).remove)
+    return f'0 {sectors(FIRST)} crypt aes-xts-plain64 :64:logon:snapclone:test 0 {FIRST} 0'
+
+
+# Targets that cannot be doubled: table over zeroed disks, what check says of them.
+TARGETS = {
+    'thin': (thin, "of the kind thin, not linear, striped or crypt: a second instance would corrupt the pool's metadata"),
+    'cache': (lambda _: f'0 {sectors(THIRD)} cache {FIRST} {SECOND} {THIRD} 128 1 writethrough smq 0',
+              "a second instance would corrupt the cache's metadata"),
+    'writecache': (lambda _: f'0 {sectors(THIRD)} writecache s {THIRD} {FIRST} 4096 0', 'would corrupt the cache'),
+    'raid': (lambda _: f'0 {sectors(FIRST)} raid raid1 4 0 nosync region_size 1024 2 - {FIRST} - {SECOND}',
+             "would corrupt the array's metadata"),
+    'mirror': (lambda _: f'0 {sectors(FIRST)} mirror core 2 1024 nosync 2 {FIRST} 0 {SECOND} 0',
+               "would corrupt the mirror's log"),
+    'multipath': (lambda _: f'0 {sectors(FIRST)} multipath 0 0 1 1 round-robin 0 1 1 {FIRST} 1000',
+                  'put a logical volume on it'),
+    'snapshot': (lambda _: f'0 {sectors(FIRST)} snapshot {FIRST} {SECOND} N 8', 'the volume is a snapshot itself'),
+    'snapshot-origin': (lambda _: f'0 {sectors(FIRST)} snapshot-origin {FIRST}', 'has a snapshot already'),
+    'crypt': (crypt_by_keyring, "the key of volume is in the kernel's keyring"),
+}
+
+
+@pytest.mark.parametrize('kind', TARGETS)
+def test_check_names_the_target(stack, kind):
+    """Each target of the kernel that cannot be doubled, by its name, with what to use instead."""
+    for disk in (FIRST, SECOND):
+        run('dd', 'if=/dev/zero', f'of={disk}', 'bs=1M', 'count=2', 'conv=fsync', 'status=none')
+    table, words = TARGETS[kind]
+    line = refused(datadir(stack.filesystem('ext4', stack.dm('volume', table(stack)))), AREA)
+    assert words in line and line.endswith('use the reflink or live provider') and 'volume' in line, line
 
 
 @pytest.mark.parametrize('kind', ['btrfs', 'log', 'journal'])
