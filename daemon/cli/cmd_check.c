@@ -7,6 +7,7 @@
 #include "daemon/cli/cli.h"
 
 #include "daemon/provider.h"
+#include "daemon/suspended.h"
 #include "io/base/cleanup.h"
 #include "io/base/log.h"
 #include "io/reflink.h"
@@ -60,13 +61,45 @@ static int failed(const char *path, int sys_errno)
 	return STATUS_NOT_CHECKED;
 }
 
+/* Whatever touches it would wait, and nobody could end us. `at`: a path to look
+ * at for path. */
+static bool would_wait(const char *path, const char *at)
+{
+	char device[256];
+
+	if (!sc_suspended_under(at, device, sizeof(device)))
+		return false;
+	fprintf(stderr,
+		"snapclone check: %s: somebody has suspended the device %s, on which everything waits; `dmsetup resume` goes on with it\n",
+		path, device);
+	return true;
+}
+
+/* A symbolic link may have led elsewhere. */
+static bool leads_to_wait(const char *path, int fd)
+{
+	char link[64], real[4096];
+	ssize_t n;
+
+	snprintf(link, sizeof(link), "/proc/self/fd/%d", fd);
+	n = readlink(link, real, sizeof(real) - 1);
+	real[n > 0 ? n : 0] = '\0';
+	return n > 0 && would_wait(path, real);
+}
+
 static int open_dir(const char *path)
 {
-	int fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	int fd;
 
+	if (would_wait(path, path))
+		return -1;
+	fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	if (fd < 0)
 		failed(path, errno);
-	return fd;
+	if (fd < 0 || !leads_to_wait(path, fd))
+		return fd;
+	close(fd);
+	return -1;
 }
 
 static int open_redo(const struct options *o)
@@ -82,8 +115,9 @@ static int open_redo(const struct options *o)
 static char *doublewrite_path(const struct options *o)
 {
 	CLEANUP_FREE char *datadir = realpath(o->datadir, NULL);
+	const char *given = o->doublewrite ? o->doublewrite : o->datadir;
 	CLEANUP_FREE char *path =
-		realpath(o->doublewrite ? o->doublewrite : o->datadir, NULL);
+		would_wait(given, given) ? NULL : realpath(given, NULL);
 	size_t len = datadir ? strlen(datadir) : 0;
 
 	if (!datadir || !path) {
@@ -220,7 +254,7 @@ static int check(const struct options *o)
 		return STATUS_NOT_CHECKED;
 	}
 	sc_log_setup(SC_LOG_WARNING, NULL, NULL);
-	setlinebuf(stdout); /* a probe waits where the file system is frozen */
+	setlinebuf(stdout); /* a probe waits where fsfreeze was used */
 	print_user();
 	rc = print_providers(o, &request);
 	if (rc != STATUS_NOT_CHECKED)

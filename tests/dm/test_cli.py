@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """`snapclone check` and `snapclone cleanup` on devices, as an operator runs them; no server is needed."""
 import os
+import re
 import subprocess
 import tempfile
 
@@ -85,16 +86,6 @@ def test_check_names_what_is_against_the_device(stack, origin):
     run('dmsetup', 'load', 'origin', text=linear(FIRST))
     assert 'inactive table' in refused(data, AREA)
     run('dmsetup', 'clear', 'origin')
-    run('dmsetup', 'suspend', 'origin')
-    try:
-        # The others would write: what is known is said before they wait for the device.
-        with subprocess.Popen([os.path.join(BUILD, 'snapclone'), 'check', data], stdout=subprocess.PIPE) as waits:
-            said = [waits.stdout.readline() for _ in range(2)]
-            run('dmsetup', 'resume', 'origin')
-            waits.communicate(timeout=60)
-    finally:
-        run('dmsetup', 'resume', 'origin')
-    assert b'the device origin is suspended by somebody else' in said[1], said
     plain = datadir(stack.filesystem('ext4', THIRD))
     assert 'no device-mapper device (no LVM volume): use the reflink or live provider' in refused(plain, AREA)
     assert 'the files are on tmpfs' in refused(datadir(tempfile.mkdtemp(dir='/run')), AREA)
@@ -139,6 +130,35 @@ def test_check_names_the_target(stack, kind):
     table, words = TARGETS[kind]
     line = refused(datadir(stack.filesystem('ext4', stack.dm('volume', table(stack)))), AREA)
     assert words in line and line.endswith('use the reflink or live provider') and 'volume' in line, line
+
+
+@pytest.mark.parametrize('where', ['under', 'below', 'link', 'layer'])
+def test_check_does_not_wait(stack, origin, where):
+    """A device that somebody has suspended is named at once: under the data directory, mounted below it, behind a link to
+    it, under its own device."""
+    data, name = origin(), 'origin'
+    run('sync')
+    if where == 'below':
+        name = 'apart'
+        os.mkdir(f'{data}/db')
+        run(*MKFS['ext4'], THIRD)
+        stack.mount(stack.dm(name, linear(THIRD)), directory=f'{data}/db')
+    elif where == 'link':
+        os.symlink(data, '/run/link')
+        stack.undo.append(lambda: os.unlink('/run/link'))
+        data = '/run/link'
+    elif where == 'layer':
+        name = 'lower'
+        data = datadir(stack.filesystem('ext4', stack.dm('upper', linear(stack.dm(name, linear(THIRD))))))
+    options = ['--noflush', '--nolockfs'] if where == 'layer' else []
+    run('dmsetup', 'suspend', *options, name)
+    try:
+        status, out, err = snapclone('check', data)
+    finally:
+        run('dmsetup', 'resume', name)
+    assert (status, out) == (2, '')
+    assert re.search(rf'{data}: somebody has suspended the device dm-\d+ \({name}\), on which everything waits', err), err
+    assert snapclone('check', data)[0] == YES
 
 
 @pytest.mark.parametrize('kind', ['btrfs', 'log', 'journal'])
