@@ -34,6 +34,8 @@ static int list_outside(struct sc_sql *sql, struct sc_list *ret,
 
 	if (sc_undo_elsewhere(sql, names, sizeof(names), err) < 0)
 		return -1;
+	if (!*names && sc_linked_schema(names, sizeof(names), err) < 0)
+		return -1;
 	if (!*names &&
 	    (sc_own_places_open(&roots, &places, err) < 0 ||
 	     sc_tables_elsewhere(sql, &roots.m, names, sizeof(names), err) < 0))

@@ -3,9 +3,11 @@
 #include "plugin/outside.h"
 
 #include "io/base/cleanup.h"
+#include "io/base/fdio.h"
 #include "plugin/config.h"
 #include "plugin/roots.h"
 
+#include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -123,4 +125,42 @@ int sc_external_mark(struct sc_sql *sql, struct sc_ctl_roots *roots,
 			roots->external[i] = SC_EXTERNAL_LATER;
 	}
 	return 0;
+}
+
+/* ---- schemas behind symbolic links ----------------------------------------
+ */
+
+static bool has_table(const char *dir_name)
+{
+	CLEANUP_CLOSE int fd =
+		open(dir_name, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	CLEANUP_CLOSEDIR DIR *dir = fd < 0 ? NULL : sc_dir_open(fd);
+	struct dirent *de;
+
+	while (dir && (de = sc_dir_next(dir))) {
+		size_t n = strlen(de->d_name);
+
+		if (n > 4 && !strcmp(de->d_name + n - 4, ".ibd"))
+			return true;
+	}
+	return false;
+}
+
+int sc_linked_schema(char *ret, size_t cap, struct sc_err *err)
+{
+	CLEANUP_CLOSE int here = open(".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	CLEANUP_CLOSEDIR DIR *dir = here < 0 ? NULL : sc_dir_open(here);
+	struct dirent *de;
+	struct stat st;
+
+	ret[0] = '\0';
+	while (dir && (de = sc_dir_next(dir)) && !ret[0]) {
+		if (lstat(de->d_name, &st) == 0 && S_ISLNK(st.st_mode) &&
+		    has_table(de->d_name))
+			snprintf(ret, cap, "%s", de->d_name);
+	}
+	if (dir && (ret[0] || !errno))
+		return 0;
+	return sc_err_sys(err, SC_ER_INTERNAL_ERROR, errno,
+			  "cannot read the data directory");
 }

@@ -24,6 +24,12 @@ int sc_undo_elsewhere(struct sc_sql *sql, char *ret, size_t cap,
 int sc_tables_elsewhere(struct sc_sql *sql, const struct sc_ctl_roots *roots,
 			char *ret, size_t cap, struct sc_err *err);
 
+/*
+ * A symbolic link in the data directory that stands for a schema's directory
+ * with tablespaces in it: its name, or "" when there is none. No SQL. 0 or -1.
+ */
+int sc_linked_schema(char *ret, size_t cap, struct sc_err *err);
+
 /* Of the directories for external tablespaces, those that have none become
  * SC_EXTERNAL_LATER. 0 or -1. */
 int sc_external_mark(struct sc_sql *sql, struct sc_ctl_roots *roots,

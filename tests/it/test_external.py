@@ -179,6 +179,27 @@ def test_behind_a_link(world):
         donor.sql('SET sql_log_bin = 0', 'DROP SCHEMA linked')
 
 
+def test_linked_schema(world):
+    """A recipient whose schema lies behind a symbolic link is not replaced in place, and its tables stay; nor is a donor
+    with such a schema cloned."""
+    recipient, target = world.recipient, world.box.path('clones') + '/schema'
+    recipient.sql('CREATE SCHEMA afar', 'CREATE TABLE afar.t (i INT PRIMARY KEY)', 'INSERT INTO afar.t VALUES (1)')
+    moved, link = world.box.path('elsewhere') + '/afar', recipient.datadir + '/afar'
+    os.rename(link, moved)
+    os.symlink(moved, link)
+    try:
+        code, message = recipient.error(in_place(world.donor))
+        assert code == 3869 and '(afar)' in message, message
+        code, message = recipient.error(local(target))
+        assert code and 'afar is a symbolic link' in message, message
+        assert recipient.sql('TABLE afar.t') == ((1,),)
+        nothing_left(world.box, target)
+    finally:
+        os.unlink(link)
+        os.rename(moved, link)
+        recipient.sql('DROP SCHEMA afar')
+
+
 @pytest.fixture(scope='module')
 def other(world):
     """A recipient that has no external tablespaces yet, and the directory where it will."""
