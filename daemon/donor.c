@@ -86,6 +86,21 @@ static int take_locked(struct donor *d, struct sc_dec *dec, struct sc_err *err)
 	return 0;
 }
 
+/* For the bytes that wait for their turn, too. */
+static int take_limits(struct donor *d, struct sc_dec *dec, struct sc_err *err)
+{
+	struct sc_ctl_limits limits;
+
+	if (sc_ctl_get_limits(dec, &limits) < 0)
+		return sc_err_set(err, SC_ER_CLONE_PROTOCOL,
+				  "malformed LIMITS");
+	sc_rate_set(&d->data_rate, limits.data_bandwidth);
+	sc_rate_set(&d->network_rate, limits.network_bandwidth);
+	sc_info("limits (MiB/s, 0: none) are now: data %u, network %u",
+		limits.data_bandwidth, limits.network_bandwidth);
+	return 0;
+}
+
 static int donor_message(struct sc_job *job, const struct sc_ctl_msg *msg,
 			 struct sc_err *err)
 {
@@ -95,7 +110,8 @@ static int donor_message(struct sc_job *job, const struct sc_ctl_msg *msg,
 
 	if (msg->type == SC_CTL_LOCKED)
 		return take_locked(d, &dec, err);
-
+	if (msg->type == SC_CTL_LIMITS)
+		return take_limits(d, &dec, err);
 	if (msg->type == SC_CTL_KEYS)
 		return sc_keys_take(&d->keys, msg, err);
 	if (msg->type != SC_CTL_SEAL)

@@ -132,7 +132,8 @@ static int net_chunk(struct sc_sink *sink, unsigned stream,
 
 	if (n)
 		len = n;
-	sc_rate_wait(sc_rate_book(s->params.rate, len), s->params.stop);
+	sc_rate_wait(s->params.rate, sc_rate_book(s->params.rate, len),
+		     s->params.stop);
 	sc_frame_put_chunk(body, &slot->chunk);
 	return send_chunk(s, stream, n ? SC_FRAME_ZSTD : 0, body, data, len,
 			  err);

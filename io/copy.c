@@ -216,7 +216,7 @@ static int await_turn(struct stream *st, uint32_t len, struct sc_err *err)
 		return 0;
 	if (drain(st, false, err) < 0)
 		return -1;
-	sc_rate_wait(turn, &st->copy->stop);
+	sc_rate_wait(rate, turn, &st->copy->stop);
 	return 0;
 }
 

@@ -136,12 +136,16 @@ void sc_com_put_poll(struct sc_enc *enc, const struct sc_com_poll *m)
 {
 	sc_enc_u8(enc, m->seen);
 	sc_enc_u16(enc, m->wait_ms);
+	sc_enc_u32(enc, m->data_bandwidth);
+	sc_enc_u32(enc, m->network_bandwidth);
 }
 
 int sc_com_get_poll(struct sc_dec *dec, struct sc_com_poll *ret)
 {
 	ret->seen = sc_dec_u8(dec);
 	ret->wait_ms = sc_dec_u16(dec);
+	ret->data_bandwidth = sc_dec_u32(dec);
+	ret->network_bandwidth = sc_dec_u32(dec);
 	if (ret->seen >= SC_DONOR_PHASE_COUNT || ret->wait_ms > SC_COM_POLL_MS)
 		return -1;
 	return sc_dec_end(dec);

@@ -27,7 +27,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#define SC_COM_VERSION 4
+#define SC_COM_VERSION 5
 
 enum sc_com_command {
 	SC_COM_STOCK_INIT = 1, /* 1..6 are the stock plugin's */
@@ -89,6 +89,8 @@ struct sc_com_poll {
 	/* Answer only when the phase is another, or after so long: 0 (at once)
 	 * to SC_COM_POLL_MS. The donor's thread looks for KILL in between. */
 	uint16_t wait_ms;
+	/* The recipient's limits now, MiB/s, 0 = no limit. */
+	uint32_t data_bandwidth, network_bandwidth;
 };
 #define SC_COM_POLL_MS 200
 

@@ -110,6 +110,9 @@ struct sc_donor *sc_donor_start(const struct sc_donor_request *request,
 		rc = init_sync(d);
 	if (rc == 0) {
 		d->request = *request;
+		d->limits =
+			(struct sc_ctl_limits){ request->data_bandwidth,
+						request->network_bandwidth };
 		d->link.sock = -1;
 		rc = pthread_create(&d->job_thread, NULL, job_main, d);
 	}
@@ -141,6 +144,26 @@ void sc_donor_wait(struct sc_donor *d, enum sc_donor_phase seen,
 		    ETIMEDOUT)
 			return;
 	}
+}
+
+void sc_donor_limit(struct sc_donor *d, uint32_t data_bandwidth,
+		    uint32_t network_bandwidth)
+{
+	const struct sc_ctl_limits now = { data_bandwidth, network_bandwidth };
+	struct sc_err ignored = SC_ERR_INIT;
+	struct sc_enc enc = { 0 };
+	SC_LOCK_SCOPE(&d->lock);
+
+	if (!d->link_open || !d->heard.ready || d->heard.done ||
+	    d->heard.lost ||
+	    (now.data_bandwidth == d->limits.data_bandwidth &&
+	     now.network_bandwidth == d->limits.network_bandwidth))
+		return;
+	sc_ctl_put_limits(&enc, &now);
+	/* Under the lock, as in sc_donor_cancel(). A daemon that is gone is
+	 * noticed by its reader; what could not be sent is tried again. */
+	if (sc_link_send(&d->link, SC_CTL_LIMITS, &enc, NULL, 0, &ignored) == 0)
+		d->limits = now;
 }
 
 const struct sc_ctl_seal *sc_donor_seal(const struct sc_donor *d)

@@ -61,6 +61,11 @@ void sc_donor_get_state(struct sc_donor *donor, struct sc_donor_state *ret);
 void sc_donor_wait(struct sc_donor *donor, enum sc_donor_phase seen,
 		   unsigned timeout_ms);
 
+/* Other limits from now on, MiB/s, 0 = no limit. For every poll: the daemon is
+ * told what changed, once it copies. */
+void sc_donor_limit(struct sc_donor *donor, uint32_t data_bandwidth,
+		    uint32_t network_bandwidth);
+
 /* The master keys that the clone needs, as far as known: all from SEALED on.
  * Adds copies to ret; 0, or -1 (out of memory). */
 int sc_donor_keys(struct sc_donor *donor, struct sc_key_list *ret);

@@ -81,8 +81,9 @@ struct sc_donor {
 	struct sc_key_list keys; /* master keys the daemon asked for */
 	bool reader_running;
 	bool cancelled;
-	bool link_open;	     /* a cancel may be sent on it */
-	unsigned session_id; /* of the job thread; 0 = not in SQL */
+	bool link_open; /* others than the job thread may send on it */
+	struct sc_ctl_limits limits; /* that the daemon knows */
+	unsigned session_id;	     /* of the job thread; 0 = not in SQL */
 	bool job_ended;
 	struct sc_killer killer;
 };

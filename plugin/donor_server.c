@@ -167,6 +167,7 @@ static int on_poll(struct session *s, struct sc_dec *dec, struct sc_err *err)
 	if (sc_com_get_poll(dec, &poll) < 0 || !s->donor)
 		return sc_err_set(err, SC_ER_CLONE_PROTOCOL,
 				  "malformed POLL, or POLL before START");
+	sc_donor_limit(s->donor, poll.data_bandwidth, poll.network_bandwidth);
 	if (poll.wait_ms)
 		sc_donor_wait(s->donor, (enum sc_donor_phase)poll.seen,
 			      poll.wait_ms);

@@ -45,6 +45,7 @@ static int watch(struct st_thd *thd, struct sc_donor *donor, struct sc_err *err)
 			sc_donor_cancel(donor);
 			told = true;
 		}
+		sc_donor_limit(donor, sc_settings.max_data_bandwidth, 0);
 		sc_donor_wait(donor, state.phase, KILL_POLL_MS);
 		sc_donor_get_state(donor, &state);
 		if (state.phase == SC_DONOR_DONE)

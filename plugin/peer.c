@@ -230,7 +230,12 @@ int sc_peer_start(struct sc_peer *peer, const struct sc_com_start *start,
 int sc_peer_poll(struct sc_peer *peer, unsigned wait_ms,
 		 struct sc_com_state *ret, struct sc_err *err)
 {
-	struct sc_com_poll poll = { ret->phase, (uint16_t)wait_ms };
+	struct sc_com_poll poll = {
+		.seen = ret->phase,
+		.wait_ms = (uint16_t)wait_ms,
+		.data_bandwidth = sc_settings.max_data_bandwidth,
+		.network_bandwidth = sc_settings.max_network_bandwidth,
+	};
 	struct sc_enc enc = { 0 };
 	struct sc_dec dec;
 

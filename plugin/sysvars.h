@@ -17,7 +17,8 @@
 #define SC_DAEMON_SOCKET_AUTO "AUTO"
 
 /* The numbers are written by mysqld under its own lock and read by us without
- * it: each is one word, and a clone takes what it sees when it starts. */
+ * it: each is one word, and a clone takes what it sees when it starts, of the
+ * bandwidths what it sees at any time. */
 struct sc_settings {
 	unsigned buffer_size; /* bytes read ahead per stream */
 	unsigned ddl_timeout; /* s */

@@ -86,6 +86,19 @@ int sc_ctl_get_locked(struct sc_dec *dec, struct sc_ctl_locked *ret)
 	return sc_dec_end(dec);
 }
 
+void sc_ctl_put_limits(struct sc_enc *enc, const struct sc_ctl_limits *m)
+{
+	sc_enc_u32(enc, m->data_bandwidth);
+	sc_enc_u32(enc, m->network_bandwidth);
+}
+
+int sc_ctl_get_limits(struct sc_dec *dec, struct sc_ctl_limits *ret)
+{
+	ret->data_bandwidth = sc_dec_u32(dec);
+	ret->network_bandwidth = sc_dec_u32(dec);
+	return sc_dec_end(dec);
+}
+
 void sc_ctl_put_settled(struct sc_enc *enc, const struct sc_ctl_settled *m)
 {
 	sc_enc_u8(enc, m->what);

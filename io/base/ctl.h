@@ -83,7 +83,9 @@ enum sc_ctl_type {
 	SC_CTL_SETTLED = 26, /* daemon: struct sc_ctl_settled, the answer */
 	SC_CTL_IMAGED = 27,  /* daemon: the image is made, the lock may go; no
 				body */
-	SC_CTL_TYPE_MAX = 27,
+	SC_CTL_LIMITS = 28,  /* plugin, to a donor: struct sc_ctl_limits; from
+				now on */
+	SC_CTL_TYPE_MAX = 28,
 };
 
 /* What a look under the lock has found. */
@@ -225,6 +227,11 @@ struct sc_ctl_locked {
 	bool quiet_image;
 };
 
+/* MiB/s, 0 = no limit. */
+struct sc_ctl_limits {
+	uint32_t data_bandwidth, network_bandwidth;
+};
+
 struct sc_ctl_settled {
 	uint8_t what;	    /* enum sc_settled */
 	uint64_t image_lsn; /* S; SC_SETTLED_IMAGE only, else 0 */
@@ -313,6 +320,7 @@ void sc_ctl_put_donor_start(struct sc_enc *enc,
 void sc_ctl_put_donor_ready(struct sc_enc *enc,
 			    const struct sc_ctl_donor_ready *m);
 void sc_ctl_put_locked(struct sc_enc *enc, const struct sc_ctl_locked *m);
+void sc_ctl_put_limits(struct sc_enc *enc, const struct sc_ctl_limits *m);
 void sc_ctl_put_settled(struct sc_enc *enc, const struct sc_ctl_settled *m);
 void sc_ctl_put_seal(struct sc_enc *enc, const struct sc_ctl_seal *m);
 void sc_ctl_put_recipient_start(struct sc_enc *enc,
@@ -330,6 +338,7 @@ int sc_ctl_get_hello(struct sc_dec *dec, struct sc_ctl_hello *ret);
 int sc_ctl_get_donor_start(struct sc_dec *dec, struct sc_ctl_donor_start *ret);
 int sc_ctl_get_donor_ready(struct sc_dec *dec, struct sc_ctl_donor_ready *ret);
 int sc_ctl_get_locked(struct sc_dec *dec, struct sc_ctl_locked *ret);
+int sc_ctl_get_limits(struct sc_dec *dec, struct sc_ctl_limits *ret);
 int sc_ctl_get_settled(struct sc_dec *dec, struct sc_ctl_settled *ret);
 int sc_ctl_get_seal(struct sc_dec *dec, struct sc_ctl_seal *ret);
 int sc_ctl_get_recipient_start(struct sc_dec *dec,

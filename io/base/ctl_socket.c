@@ -50,6 +50,7 @@ static const struct {
 	[SC_CTL_LOCKED] = { 9, 0 },
 	[SC_CTL_SETTLED] = { 1024, 0 },
 	[SC_CTL_IMAGED] = { 0, 0 },
+	[SC_CTL_LIMITS] = { 8, 0 },
 };
 
 void sc_ctl_msg_clear(struct sc_ctl_msg *msg)

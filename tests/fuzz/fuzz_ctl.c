@@ -21,6 +21,7 @@ union message {
 	struct sc_ctl_places places;
 	struct sc_ctl_progress progress;
 	struct sc_ctl_locked locked;
+	struct sc_ctl_limits limits;
 	struct sc_ctl_settled settled;
 	struct sc_ctl_error error;
 	struct sc_ctl_job_status job_status;
@@ -52,6 +53,7 @@ SIMPLE(recipient_start)
 SIMPLE(places)
 SIMPLE(progress)
 SIMPLE(locked)
+SIMPLE(limits)
 SIMPLE(settled)
 SIMPLE(error)
 SIMPLE(job_status)
@@ -121,6 +123,7 @@ static void (*const bodies[])(struct sc_dec, const struct sc_dec *) = {
 	[SC_CTL_KEYS] = try_keys,
 	[SC_CTL_CLEAN] = try_places,
 	[SC_CTL_LOCKED] = try_locked,
+	[SC_CTL_LIMITS] = try_limits,
 	[SC_CTL_SETTLED] = try_settled,
 };
 

@@ -75,6 +75,40 @@ def test_data_bandwidth(pair, how):
     shutil.rmtree(target)
 
 
+def rate(server, column):
+    """MiB/s of FILE COPY that the server counts, for a second from now."""
+    row = f"SELECT {column} FROM performance_schema.clone_progress WHERE stage = 'FILE COPY'"
+    first, began = int(server.value(row)), time.monotonic()
+    time.sleep(1)
+    return (int(server.value(row)) - first) / (time.monotonic() - began) / 1048576
+
+
+@pytest.mark.parametrize('how, variable, column', [('local', 'data', 'data'), ('instance', 'data', 'data'),
+                                                   ('instance', 'network', 'network')])
+def test_bandwidth_in_mid_clone(pair, how, variable, column):
+    """A limit that is set while a clone runs, on the recipient where there is one, counts from then on: up, down, none at all."""
+    box, donor, recipient = pair
+    target = box.path('clones') + '/c'
+    where, statement = (donor, local(target)) if how == 'local' else (recipient, instance(donor, target))
+    rates = []
+    where.sql(f'SET GLOBAL clone_max_{variable}_bandwidth = 3')
+    with Background(where, statement) as clone:
+        copying(where)
+        for limit in (3, 20, 3):
+            where.sql(f'SET GLOBAL clone_max_{variable}_bandwidth = {limit}')
+            time.sleep(0.6)
+            rates.append(rate(where, column))
+        assert clone.running, 'the copy was too short to be measured'
+        fast(where)
+        began = time.monotonic()
+        assert clone.result() == (0, '')
+        took = time.monotonic() - began
+    print(f'{rates} MiB/s, then {took:.1f} s without a limit')
+    assert max(rates[0], rates[2]) < 6 < rates[1] < 26, rates
+    assert took < 10
+    shutil.rmtree(target)
+
+
 def test_ddl_timeout_of_the_donor(pair):
     """With clone_block_ddl=ON DDL that runs longer on the donor than clone_ddl_timeout: 1205, nothing changed."""
     box, donor, recipient = pair

@@ -55,6 +55,7 @@ static const struct sc_ctl_donor_start donor_start_sample = {
 };
 static const struct sc_ctl_donor_ready donor_ready_sample = { 65535, 1, 2, 3 };
 static const struct sc_ctl_locked locked_sample = { 1, true };
+static const struct sc_ctl_limits limits_sample = { 7, 1048576 };
 static const struct sc_ctl_settled settled_sample = { SC_SETTLED_IMAGE, 1,
 						      "why" };
 static const struct sc_ctl_seal seal_sample = {
@@ -113,6 +114,7 @@ KIND(hello, (void)0)
 KIND(donor_start, (void)0)
 KIND(donor_ready, (void)0)
 KIND(locked, (void)0)
+KIND(limits, (void)0)
 KIND(settled, (void)0)
 KIND(seal, sc_ctl_seal_free(&m))
 KIND(recipient_start, (void)0)
@@ -132,6 +134,7 @@ static const struct kind {
 	{ "donor_start", put_donor_start, again_donor_start, false },
 	{ "donor_ready", put_donor_ready, again_donor_ready, false },
 	{ "locked", put_locked, again_locked, false },
+	{ "limits", put_limits, again_limits, false },
 	{ "settled", put_settled, again_settled, false },
 	{ "seal", put_seal, again_seal, false },
 	{ "places", put_places, again_places, false },

@@ -123,7 +123,7 @@ static void start_flags_are_booleans(void **state)
 
 static int poll_passes(uint8_t seen, uint16_t wait_ms)
 {
-	struct sc_com_poll in = { seen, wait_ms }, out = { 0 };
+	struct sc_com_poll in = { seen, wait_ms, 7, 8 }, out = { 0 };
 	CLEANUP_ENC struct sc_enc enc = { 0 };
 	struct sc_dec dec;
 	int rc;
@@ -134,6 +134,10 @@ static int poll_passes(uint8_t seen, uint16_t wait_ms)
 	if (rc == 0 && (out.seen != seen || out.wait_ms != wait_ms))
 		fail_msg("%u %u came back as %u %u", seen, wait_ms, out.seen,
 			 out.wait_ms);
+	if (rc == 0) {
+		assert_int_equal(out.data_bandwidth, 7);
+		assert_int_equal(out.network_bandwidth, 8);
+	}
 	return rc;
 }
 
