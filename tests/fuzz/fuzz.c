@@ -21,6 +21,14 @@ void fuzz_failed(const char *file, int line, const char *condition)
 	abort();
 }
 
+/* AddressSanitizer asks for it. Inputs invent sizes, and that there is no
+ * memory for them is an error as any other. */
+__attribute__((visibility("default"))) const char *__asan_default_options(void);
+const char *__asan_default_options(void)
+{
+	return "allocator_may_return_null=1";
+}
+
 /* ---- input --------------------------------------------------------------- */
 
 static void take(struct fuzz_in *in, void *to, size_t len)
