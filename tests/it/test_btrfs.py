@@ -171,11 +171,10 @@ def test_killed():
             service.process.kill()
             service.process.wait()
             assert clone.result()[0] == 3862
-        assert len(snapshots(box)) == 1
         unharmed(donor, donor.pid)
+        # A daemon of another test that starts now may be the one.
         other = Service(box, name='other')
-        wait_for(lambda: 'left by a daemon that died' in other.read_log(), what='the removal')
-        assert not snapshots(box)
+        wait_for(lambda: not snapshots(box), what='the removal')
         assert other.end() == 0
         fast(recipient)
 
