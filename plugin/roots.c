@@ -144,8 +144,9 @@ static bool to_prefix(const char *path, char *ret)
 
 /*
  * A directory that may not be there, as the server takes it. One that mysqld
- * cannot read has none of its tablespaces. The root directory is not walked:
- * what lies there is refused by name (plugin/outside.h).
+ * cannot read has none of its tablespaces. The root directory is not walked,
+ * nor are more than there is room for: what lies there is refused by name
+ * (plugin/outside.h).
  */
 static int add_external(struct sc_own_roots *roots, const char *path,
 			struct sc_err *err)
@@ -153,8 +154,9 @@ static int add_external(struct sc_own_roots *roots, const char *path,
 	char prefix[SC_ROOT_PATH_MAX];
 	int i;
 
-	if (!to_prefix(path, prefix) || !*prefix ||
-	    access(prefix, R_OK | X_OK) < 0 || is_below_here(prefix))
+	if (roots->m.n == SC_MAX_ROOTS || !to_prefix(path, prefix) ||
+	    !*prefix || access(prefix, R_OK | X_OK) < 0 ||
+	    is_below_here(prefix))
 		return 0;
 	i = add(roots, prefix, err);
 	if (i <= 0)
