@@ -159,7 +159,8 @@ static int add_external(struct sc_own_roots *roots, const char *path,
 	    is_below_here(prefix))
 		return 0;
 	i = add(roots, prefix, err);
-	if (i <= 0)
+	/* Of two names for one directory the first counts. */
+	if (i <= 0 || roots->m.external[i])
 		return i;
 	roots->m.external[i] = SC_EXTERNAL_YES;
 	memcpy(roots->m.path[i], prefix, sizeof(prefix));
