@@ -230,6 +230,7 @@ def test_check_names_directories_elsewhere(stack, origin):
     plain = stack.filesystem('ext4', SECOND)
     line = refused(data, AREA, where=[f'--data-home-dir={beside}', f'--undo-dir={plain}'])
     assert f'{plain}: ubd' in line and 'no device-mapper device' in line, line
+    assert f'{plain}: ubd' in refused(data, AREA, where=[f'--external-dir={plain}'])
     apart = stack.filesystem('ext4', stack.dm('apart', crypt(THIRD)))
     status, line = check(data, AREA, where=[f'--undo-dir={apart}'])
     assert status == YES and f'; {apart}: ext4 on the device apart, with room for' in line, line

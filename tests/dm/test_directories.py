@@ -18,7 +18,7 @@ from world import AREA, SECOND, SMALL, World
 
 DISKS = ('1200M', '300M', '1G', '64M', '1500M')
 MEMORY = '3G'
-LIMIT_S = 240
+LIMIT_S = 300
 UNDO = ('undo_001', 'undo_002')
 
 
