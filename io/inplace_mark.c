@@ -164,23 +164,25 @@ static char *read_mark(int dir, struct sc_err *err)
 {
 	CLEANUP_CLOSE int fd =
 		openat(dir, SC_STAGE_MARK, O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
-	CLEANUP_FREE char *text = calloc(1, SC_MADE_DIRS_MAX + 1);
-	ssize_t n = 0;
-	char *ret;
+	struct stat st = { 0 };
+	char *text;
+	size_t len;
+	ssize_t n;
 
-	if (fd < 0 && errno != ENOENT)
-		n = -errno;
-	else if (!text)
-		n = -ENOMEM;
-	else if (fd >= 0)
-		n = sc_pread_full(fd, text, SC_MADE_DIRS_MAX, 0);
-	if (n < 0) {
-		failed((int)-n, SC_STAGE_MARK, err);
+	if (fd < 0 ? errno != ENOENT : fstat(fd, &st) < 0) {
+		failed(errno, SC_STAGE_MARK, err);
 		return NULL;
 	}
-	ret = text;
-	text = NULL;
-	return ret;
+	len = SC_MIN((size_t)st.st_size, SC_MADE_DIRS_MAX);
+	text = calloc(1, len + 1);
+	n = text ? 0 : -ENOMEM;
+	if (text && fd >= 0)
+		n = sc_pread_full(fd, text, len, 0);
+	if (n >= 0)
+		return text;
+	free(text);
+	failed((int)-n, SC_STAGE_MARK, err);
+	return NULL;
 }
 
 /* The line that closes the list, NULL when it is open. */

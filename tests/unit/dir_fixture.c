@@ -33,9 +33,8 @@ static int remove_one(const char *path, const struct stat *st, int type,
 		      struct FTW *ftw)
 {
 	(void)st;
-	(void)type;
 	(void)ftw;
-	return remove(path);
+	return type == FTW_DP ? rmdir(path) : unlink(path);
 }
 
 void dir_fixture_close(struct dir_fixture *dir)

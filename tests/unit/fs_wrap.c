@@ -86,8 +86,11 @@ static long after(const struct fs_op *op, long rc)
 static bool changes(struct fs_op *op, int dir, const char *name, uint64_t flags)
 {
 	struct stat st;
-	bool there = fstatat(dir, name, &st, AT_SYMLINK_NOFOLLOW) == 0;
+	bool there;
 
+	if (!(flags & (O_CREAT | O_TRUNC)))
+		return false;
+	there = fstatat(dir, name, &st, AT_SYMLINK_NOFOLLOW) == 0;
 	*op = (struct fs_op){ .call = FS_OPEN,
 			      .fd = -1,
 			      .dir = dir,

@@ -35,6 +35,17 @@ static void sort(struct tree *tree)
 		qsort(tree->entries, tree->n, sizeof(*tree->entries), by_path);
 }
 
+/* Most file systems tell the type with the name. */
+static bool is_dir(int root, const char *path, const struct dirent *de)
+{
+	struct stat st;
+
+	if (de->d_type != DT_UNKNOWN)
+		return de->d_type == DT_DIR;
+	return fstatat(root, path, &st, AT_SYMLINK_NOFOLLOW) == 0 &&
+	       S_ISDIR(st.st_mode);
+}
+
 static void read_dir(struct tree *tree, int root, const char *prefix)
 {
 	int fd = openat(root, *prefix ? prefix : ".", O_RDONLY | O_CLOEXEC);
@@ -44,7 +55,6 @@ static void read_dir(struct tree *tree, int root, const char *prefix)
 	assert(dir);
 	while ((de = readdir(dir))) {
 		struct tree_entry *entry;
-		struct stat st;
 		char path[2048];
 
 		if (!strcmp(de->d_name, ".") || !strcmp(de->d_name, ".."))
@@ -52,8 +62,7 @@ static void read_dir(struct tree *tree, int root, const char *prefix)
 		snprintf(path, sizeof(path), "%s%s%s", prefix,
 			 *prefix ? "/" : "", de->d_name);
 		entry = append(tree, path);
-		fstatat(root, path, &st, AT_SYMLINK_NOFOLLOW);
-		entry->dir = S_ISDIR(st.st_mode);
+		entry->dir = is_dir(root, path, de);
 		if (entry->dir)
 			read_dir(tree, root, path);
 		else
