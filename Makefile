@@ -115,10 +115,10 @@ $(B)/unit/%: $(B)/obj/tests/unit/%.o $(call obj,$(FIXTURE_SRC)) $(LIB)
 	@mkdir -p $(@D)
 	$(Q)$(CC) $(LDFLAGS) -o $@ $^ $(PKG_LIBS) -lcmocka
 
-# This test sees, fails and kills at system calls (tests/unit/fs_wrap.h).
+# These tests see, fail and kill at system calls (tests/unit/fs_wrap.h).
 FS_WRAPPED := openat syscall mkdirat renameat unlinkat write pwrite ftruncate fallocate fsync flock \
               sc_engine_open
-$(B)/unit/test_inplace_crash: LDFLAGS += $(addprefix -Wl$(comma)--wrap=,$(FS_WRAPPED))
+$(B)/unit/test_inplace_crash $(B)/unit/test_inplace_power: LDFLAGS += $(addprefix -Wl$(comma)--wrap=,$(FS_WRAPPED))
 
 # Directories that cannot be read to their end.
 $(B)/unit/test_fdio: LDFLAGS += -Wl,--wrap=readdir

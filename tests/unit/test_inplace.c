@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /* Replacing a data directory in place: what the next start finds, the way
- * back, and who is kept out. Crashes are in test_inplace_crash.c. */
+ * back, and who is kept out. Crashes are in test_inplace_crash.c and
+ * test_inplace_power.c. */
 #include "io/base/num.h"
 #include "tests/unit/inplace_fixture.h"
 #include "tests/unit/swap_model.h"
