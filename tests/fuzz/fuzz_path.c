@@ -22,9 +22,10 @@ static bool stays_below(const char *path)
 		return false;
 	if (*path == '/' && strcmp(path + SC_MAX(len, 4) - 4, ".ibd"))
 		return false;
-	path += *path == '/';
+	/* Only in the data directory it is ours. */
 	if (!strcmp(path, "#clone") || !strncmp(path, "#clone/", 7))
 		return false;
+	path += *path == '/';
 	for (const char *p = path; p; p = strchr(p, '/')) {
 		size_t n;
 
