@@ -58,7 +58,7 @@ struct recipient {
 	/* A data connection broke: the donor may say why on stream 0. */
 	/* Streams are opened one after the other until the last is joined. */
 	struct sc_autotune tune;
-	unsigned n_streams;
+	atomic_uint n_streams; /* also read without the lock */
 	bool all_open;
 	struct sc_err lost;
 	atomic_uint_fast64_t lost_since_ms;
