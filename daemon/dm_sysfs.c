@@ -184,17 +184,21 @@ static int walk_slaves(struct walk *w, dev_t dev, unsigned depth)
 		openat(w->sys, path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	CLEANUP_CLOSEDIR DIR *dir = fd < 0 ? NULL : sc_dir_open(fd);
 
-	while (dir && (de = readdir(dir))) {
+	/* A partition has no such directory. */
+	if (fd < 0 && errno == ENOENT)
+		return 0;
+	while (dir && (de = sc_dir_next(dir))) {
 		int rc;
 
-		if (sc_is_dot(de->d_name))
-			continue;
 		snprintf(path, sizeof(path), "slaves/%s/dev", de->d_name);
 		rc = walk_attr(w, dev, path, depth);
 		if (rc)
 			return rc;
 	}
-	return 0;
+	return dir && !errno ? 0
+			     : sc_err_sys(w->err, SC_ER_INTERNAL_ERROR, errno,
+					  "cannot look under the device %u:%u",
+					  major(dev), minor(dev));
 }
 
 /* Source: loop(4), LOOP_GET_STATUS64; lo_device is the device of the file
