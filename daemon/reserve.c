@@ -48,11 +48,15 @@ static int space(int datadir, uint64_t *ret_free, uint64_t *ret_total)
 static uint64_t redo_bytes(int dir)
 {
 	CLEANUP_REDO_FILES struct sc_redo_files files = { 0 };
-	struct sc_err ignored = SC_ERR_INIT;
+	struct sc_err err = SC_ERR_INIT;
 	uint64_t bytes;
 
-	if (sc_redo_files_list(dir, &files, &ignored) < 0)
+	if (sc_redo_files_list(dir, &files, &err) < 0) {
+		sc_warning(
+			"image_reserve is without the size of the redo log: %s",
+			err.msg);
 		return 0;
+	}
 	bytes = files.spare_bytes;
 	for (size_t i = 0; i < files.count; i++)
 		bytes += files.file[i].size;
@@ -65,7 +69,9 @@ uint64_t sc_reserve_bytes(const struct sc_image_request *request)
 
 	if (request->config->image_reserve)
 		return request->config->image_reserve * SC_MIB;
-	(void)space(request->datadir, &avail, &total);
+	if (space(request->datadir, &avail, &total) < 0)
+		sc_warning(
+			"image_reserve is without a hundredth of the data directory's file system: its size cannot be read");
 	return redo_bytes(request->redo) + total / SHARE;
 }
 
