@@ -114,13 +114,6 @@ struct sc_file *sc_filelist_find_chunk(const struct sc_filelist *list,
 	return &list->files[lo];
 }
 
-static bool ends_with_ibd(const char *path)
-{
-	size_t n = strlen(path);
-
-	return n > 4 && !strcmp(path + n - 4, ".ibd");
-}
-
 bool sc_path_ok(const char *path)
 {
 	const char *p = path;
@@ -131,7 +124,7 @@ bool sc_path_ok(const char *path)
 	if (strpbrk(path, "\n\r"))
 		return false;
 	if (sc_is_external(path)) {
-		if (!ends_with_ibd(path))
+		if (!sc_is_table_name(path))
 			return false;
 		p++;
 	}

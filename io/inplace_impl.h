@@ -24,8 +24,6 @@ bool inplace_is_doublewrite(const char *name);
 /* inplace_names.c: a file of the old data that must not meet the clone's, by
  * its path in the data directory. */
 bool inplace_is_old_data(const char *path);
-/* inplace_names.c: *.ibd */
-bool inplace_is_table(const char *name);
 
 /* Where a file of the clone lies. */
 static inline struct sc_place inplace_place(const struct sc_inplace *ip,

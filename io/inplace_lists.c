@@ -195,7 +195,7 @@ static int visit_external(void *arg, int dir, const char *name,
 	char staged[INPLACE_NAME_CAP];
 
 	(void)err;
-	if (inplace_is_table(name) && !strchr(path, '\n') &&
+	if (sc_is_table_name(name) && !strchr(path, '\n') &&
 	    !inplace_has(dir, sc_inplace_name(name, staged, sizeof(staged))))
 		names_add(ex->names, ex->root, path);
 	return 0;

@@ -57,8 +57,3 @@ bool inplace_is_old_data(const char *path)
 		return engine_file(path) && !system_schema(path);
 	return undo_file(path);
 }
-
-bool inplace_is_table(const char *name)
-{
-	return ends_with(name, ".ibd");
-}

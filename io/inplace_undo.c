@@ -61,11 +61,10 @@ static void remove_line(int datadir, const struct sc_roots *roots,
 	if (!strncmp(line, "./", 2))
 		remove_new(datadir, line + 2, err);
 	for (unsigned i = 1; roots && i < roots->n; i++) {
-		size_t len = strlen(roots->path[i]);
+		const char *name = sc_path_below(roots->path[i], line);
 
-		if (!strncmp(line, roots->path[i], len) && line[len] == '/' &&
-		    (roots->external[i] || !strchr(line + len + 1, '/')))
-			remove_new(roots->fd[i], line + len + 1, err);
+		if (name && (roots->external[i] || !strchr(name, '/')))
+			remove_new(roots->fd[i], name, err);
 	}
 }
 

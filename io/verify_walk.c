@@ -169,13 +169,6 @@ static int walk_all(struct walk *w)
 	return rc;
 }
 
-static bool is_table(const char *path)
-{
-	size_t n = strlen(path);
-
-	return n > 4 && !strcmp(path + n - 4, ".ibd");
-}
-
 /* In place, the old data is still there beside the clone: those of its files
  * that the clone has not are in a list, one "./NAME" per line, or "/DIR/NAME"
  * in another directory. */
@@ -205,7 +198,7 @@ static int read_old(struct verify *v, struct sc_err *err)
 		*end = '\0';
 		if (!strncmp(line, "./", 2))
 			v->old[v->n_old++] = line + 2;
-		else if (*line == '/' && !is_table(line))
+		else if (*line == '/' && !sc_is_table_name(line))
 			v->old[v->n_old++] = (char *)sc_base_name(line);
 	}
 	qsort(v->old, v->n_old, sizeof(*v->old), by_text);

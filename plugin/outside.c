@@ -60,25 +60,24 @@ int sc_undo_elsewhere(struct sc_sql *sql, char *ret, size_t cap,
 
 /* ---- all others ---------------------------------------------------------- */
 
-static bool lies_below(const struct sc_ctl_roots *roots, int root,
-		       const char *path)
+/* Its path below one of the directories for external tablespaces, or NULL. */
+static const char *path_in(const struct sc_ctl_roots *roots, int root,
+			   const char *path)
 {
-	size_t len = strlen(roots->path[root]);
-
-	return roots->external[root] &&
-	       !strncmp(path, roots->path[root], len) && path[len] == '/';
+	return roots->external[root] ? sc_path_below(roots->path[root], path)
+				     : NULL;
 }
 
 static bool is_looked_at(const struct sc_ctl_roots *roots, const char *path)
 {
 	for (int i = 1; i < roots->n; i++) {
+		const char *rest = path_in(roots, i, path);
 		CLEANUP_CLOSE int dir = -1;
 
-		if (!lies_below(roots, i, path))
+		if (!rest)
 			continue;
 		dir = open(roots->path[i], O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-		if (dir >= 0 &&
-		    sc_external_reaches(dir, path + strlen(roots->path[i]) + 1))
+		if (dir >= 0 && sc_external_reaches(dir, rest))
 			return true;
 	}
 	return false;
@@ -119,8 +118,8 @@ int sc_external_mark(struct sc_sql *sql, struct sc_ctl_roots *roots,
 		bool found = !roots->external[i];
 
 		for (size_t k = 0; k < rows.count && !found; k++)
-			found = lies_below(roots, i,
-					   sc_rows_get(&rows, k, 0) ?: "");
+			found = path_in(roots, i,
+					sc_rows_get(&rows, k, 0) ?: "") != NULL;
 		if (!found)
 			roots->external[i] = SC_EXTERNAL_LATER;
 	}
@@ -138,9 +137,7 @@ static bool has_table(const char *dir_name)
 	struct dirent *de;
 
 	while (dir && (de = sc_dir_next(dir))) {
-		size_t n = strlen(de->d_name);
-
-		if (n > 4 && !strcmp(de->d_name + n - 4, ".ibd"))
+		if (sc_is_table_name(de->d_name))
 			return true;
 	}
 	return false;

@@ -93,17 +93,28 @@ bool sc_undo_name(const char *name)
 	       sc_undo_name_implicit(name);
 }
 
+bool sc_is_table_name(const char *path)
+{
+	size_t n = strlen(path);
+
+	return n > 4 && !strcmp(path + n - 4, ".ibd");
+}
+
+const char *sc_path_below(const char *dir, const char *path)
+{
+	size_t len = strlen(dir);
+
+	return !strncmp(path, dir, len) && path[len] == '/' ? path + len + 1
+							    : NULL;
+}
+
 /* How many bytes of an external name are that directory's, 0: none. */
 static size_t prefix_of(const struct sc_roots *roots, unsigned root,
 			const char *path)
 {
-	size_t len = strlen(roots->path[root]);
+	const char *rest = sc_path_below(roots->path[root], path);
 
-	return roots->external[root] &&
-			       !strncmp(path, roots->path[root], len) &&
-			       path[len] == '/'
-		       ? len + 1
-		       : 0;
+	return roots->external[root] && rest ? (size_t)(rest - path) : 0;
 }
 
 /* The innermost. */

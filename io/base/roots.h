@@ -69,6 +69,13 @@ int sc_data_file_next(const char **at, char *ret, size_t cap);
 /* A path's last component. */
 const char *sc_base_name(const char *path);
 
+/* Has it the name of a table's or general tablespace's file, *.ibd? */
+bool sc_is_table_name(const char *path);
+
+/* The rest of a path that lies below a directory, NULL when it does not. dir:
+ * without '/' at its end. By their texts. */
+const char *sc_path_below(const char *dir, const char *path);
+
 /*
  * Set the files of the system tablespace. in: the index of each one's
  * directory, in order; n of them. 0 or -1 (malformed, a name twice, too many,
