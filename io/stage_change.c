@@ -88,7 +88,8 @@ static int rename_back(struct sc_staged *stage, const struct sc_file_rename *m,
 {
 	char name[STAGE_NAME_CAP], temp[TEMP_NAME_CAP];
 
-	if (stage_note_file(stage, m->path, err) < 0)
+	if (stage_check_external(stage, m->path, err) < 0 ||
+	    stage_note_file(stage, m->path, err) < 0)
 		return -1;
 	return rename_staged(temp_name(stage, m->file, temp), temp,
 			     stage_name(stage, m->path, name), name, m->path,
@@ -183,11 +184,7 @@ static int add_files(struct sc_staged *stage, const struct sc_filelist *adds,
 
 	if (!adds->n)
 		return 0;
-	for (size_t i = 0; i < adds->n; i++) {
-		if (stage_check_external(stage, adds->files[i].path, err) < 0)
-			return -1;
-	}
-	if (stage_check_space(stage, adds, err) < 0 ||
+	if (stage_check_files(stage, adds, err) < 0 ||
 	    stage_grow(stage, list->chunks + adds->chunks, list->n + adds->n,
 		       err) < 0)
 		return -1;

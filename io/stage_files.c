@@ -54,8 +54,8 @@ static uint64_t bytes_on(const struct sc_staged *stage,
 	return bytes;
 }
 
-int stage_check_space(struct sc_staged *stage, const struct sc_filelist *list,
-		      struct sc_err *err)
+static int check_space(struct sc_staged *stage, const struct sc_filelist *list,
+		       struct sc_err *err)
 {
 	static const char target[] = "the target directory";
 	const struct sc_roots *roots = stage->roots;
@@ -78,6 +78,16 @@ int stage_check_space(struct sc_staged *stage, const struct sc_filelist *list,
 			return -1;
 	}
 	return 0;
+}
+
+int stage_check_files(struct sc_staged *stage, const struct sc_filelist *list,
+		      struct sc_err *err)
+{
+	for (size_t i = 0; i < list->n; i++) {
+		if (stage_check_external(stage, list->files[i].path, err) < 0)
+			return -1;
+	}
+	return check_space(stage, list, err);
 }
 
 /* dir: as in the clone's names, with '/' at the end. */
@@ -147,8 +157,7 @@ int stage_note_file(struct sc_staged *stage, const char *path,
 {
 	char name[STAGE_NAME_CAP];
 
-	if (stage_check_external(stage, path, err) < 0 ||
-	    make_dirs_for(stage, path, err) < 0)
+	if (make_dirs_for(stage, path, err) < 0)
 		return -1;
 	if (stage->in_place || !sc_is_external(path))
 		return 0;
@@ -208,11 +217,7 @@ int stage_grow(struct sc_staged *stage, uint64_t chunks, size_t files,
 int sc_stage_files(struct sc_staged *stage, const struct sc_filelist *list,
 		   struct sc_err *err)
 {
-	for (size_t i = 0; i < list->n; i++) {
-		if (stage_check_external(stage, list->files[i].path, err) < 0)
-			return -1;
-	}
-	if (stage_check_space(stage, list, err) < 0 ||
+	if (stage_check_files(stage, list, err) < 0 ||
 	    stage_grow(stage, list->chunks, list->n, err) < 0)
 		return -1;
 	stage->list = list;

@@ -75,8 +75,9 @@ int stage_error(int sys_errno, const char *what, struct sc_err *err);
 int stage_make_dir(struct sc_staged *stage, const char *name,
 		   struct sc_err *err);
 
-/* stage_files.c: is there room for these files, wherever they go? 0 or -1. */
-int stage_check_space(struct sc_staged *stage, const struct sc_filelist *list,
+/* stage_files.c: may these files come, and is there room for them, wherever
+ * they go? Before any of them is made. 0 or -1. */
+int stage_check_files(struct sc_staged *stage, const struct sc_filelist *list,
 		      struct sc_err *err);
 /* stage_files.c: what is kept of every chunk and file, for so many of them;
  * what is known stays. 0 or -1. */
