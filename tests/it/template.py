@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """Where the MySQL programs are, and initialised data directories to start servers from."""
+import contextlib
 import fcntl
 import functools
 import hashlib
@@ -72,13 +73,18 @@ def server_user():
 
 
 def give(path):
-    """chown path (recursively) to the server's user."""
+    """chown path (recursively) to the server's user.
+
+    Names may vanish meanwhile: a daemon whose mysqld died removes what it staged while the next one starts.
+    """
     user = server_user()
-    if os.geteuid() == 0 and user.pw_uid != 0:
-        if not os.path.isdir(path):
-            os.chown(path, user.pw_uid, user.pw_gid)
-            return
-        subprocess.run(['chown', '-R', f'{user.pw_uid}:{user.pw_gid}', path], check=True)
+    if os.geteuid() != 0 or user.pw_uid == 0:
+        return
+    os.chown(path, user.pw_uid, user.pw_gid)
+    for folder, folders, files in os.walk(path):
+        for name in folders + files:
+            with contextlib.suppress(FileNotFoundError):
+                os.lchown(os.path.join(folder, name), user.pw_uid, user.pw_gid)
 
 
 def initialise(datadir, options):
