@@ -248,19 +248,30 @@ fault: ## the whole fault campaign (tests/fault; as root also on images)
 	$(MAKE) --no-print-directory all hooks build/fault/campaign
 	tests/run fault --all
 
+STORMS := storm-live storm-reflink storm-btrfs
+storm-live: SEEDS := 101-120
+storm-reflink: SEEDS := 201-215
+storm-btrfs: SEEDS := 301-315
+$(STORMS): storm-%:
+	SNAPCLONE_STORM_PROVIDER=$* SNAPCLONE_STORM_SEEDS=$(SEEDS) \
+		/usr/bin/python3 -m pytest -q tests/it/test_ddl_storm.py -k 'not can_fail'
+
 storm: ## 50 clones in storms of DDL, with every provider but dm (an hour; as root)
 	scripts/deps --check || scripts/deps
 	$(MAKE) --no-print-directory all
-	set -e; for s in live=101-120 reflink=201-215 btrfs=301-315; do \
-		SNAPCLONE_STORM_PROVIDER=$${s%%=*} SNAPCLONE_STORM_SEEDS=$${s#*=} \
-		/usr/bin/python3 -m pytest -q tests/it/test_ddl_storm.py -k 'not can_fail'; done
+	$(MAKE) --no-print-directory -k -j2 -O $(STORMS)
+
+check-full: ## as check, with the long tests and the whole fault campaign (an hour)
+	scripts/deps --check || scripts/deps
+	$(MAKE) --no-print-directory all units
+	tests/run --all
 
 # Long runs, one after the other; each is a target that ends with status 0 when
 # all is well. Whoever adds a long run adds it here.
-CHECK_ALL := check check-it-all check-san check-dm-all fuzz fault storm
+CHECK_ALL := check-full check-dm-all storm check-san fuzz
 
-check-all: ## everything, the long runs too (hours)
-	set -e; for t in $(CHECK_ALL); do echo "== make $$t"; $(MAKE) --no-print-directory $$t; done
+check-all: ## everything, the long runs too (hours; an interrupted run goes on)
+	scripts/check-all $(CHECK_ALL)
 
 FUZZ_SECONDS ?= 60
 fuzz: ## every fuzz target with libFuzzer for FUZZ_SECONDS (needs clang; NAME=ctl: that one)
@@ -302,6 +313,6 @@ help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST) | expand -t 24
 
 .PHONY: all units perf dm bench-dm bench-lock hooks install uninstall FORCE deps check check-unit check-it check-it-all check-dm check-dm-all check-san demo bench clean lint help
-.PHONY: fuzzers fuzz fault storm check-all
+.PHONY: fuzzers fuzz fault storm $(STORMS) check-full check-all
 .SECONDARY:
 -include $(shell [ -d build ] && find $(B)/obj $(B)/pic -name '*.d' 2>/dev/null)
