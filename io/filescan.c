@@ -171,7 +171,7 @@ static int check_place(struct scan *sc, const char *path, const char *name,
 	return sc_err_set(
 		sc->err, SC_ER_CLONE_SYS_CONFIG,
 		undo ? "undo tablespaces outside innodb_undo_directory cannot be cloned by this release of snapclone: %s"
-		     : "tablespaces outside the data directory cannot be cloned by this release of snapclone: %s",
+		     : "tablespaces outside the data directory and innodb_directories cannot be cloned by this release of snapclone: %s",
 		path);
 }
 

@@ -213,7 +213,7 @@ static void *consumer_main(void *arg)
 	} else {
 		sc_server_log(
 			ST_LOG_WARNING,
-			"clone goes on without holding redo files (%s); it has to start again when they are reused before they are read",
+			"clone goes on without holding redo files (%s); when they are reused before they are read, it ends at its image or starts again",
 			err.msg);
 	}
 	/* The end of the session unregisters as well. */

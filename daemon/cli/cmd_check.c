@@ -43,7 +43,7 @@ static int usage(FILE *to)
 		"  --doublewrite-dir=DIR   innodb_doublewrite_dir, likewise\n"
 		"  --undo-dir=DIR          innodb_undo_directory, likewise\n"
 		"  --data-home-dir=DIR     innodb_data_home_dir, likewise\n"
-		"  --external-dir=DIR      one of innodb_directories that has tablespaces; any number\n"
+		"  --external-dir=DIR      one of innodb_directories that has tablespaces; up to 9 times\n"
 		"  --target=DIR            would CLONE LOCAL to a new directory in DIR share extents?\n"
 		"  --provider=NAME         ask for this one, as clone_provider does\n"
 		"  --config=FILE           configuration of snapcloned (default " SC_CONFIG_FILE
