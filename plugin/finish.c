@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
  * Checks and GTID repair after recovery of a clone; see finish.h and
- * docs/design.md, section "After recovery". One thread, started at plugin
+ * docs/design.md, "Why the result is right". One thread, started at plugin
  * init, which waits for the server to be up.
  */
 #include "plugin/finish.h"
@@ -24,6 +24,10 @@
 
 #define WAIT_UP_MS (30 * 60 * 1000) /* crash recovery can be long */
 
+/* What a step returns, beside 0: it could not be done, and the next start may;
+ * or the data is not the clone that it should be. */
+enum { NOT_DONE = -1, BAD_CLONE = -2 };
+
 static pthread_t thread;
 static bool running;
 static atomic_bool stop;
@@ -33,6 +37,13 @@ static bool is_one(const struct sc_rows *rows, size_t column)
 	const char *value = sc_rows_get(rows, 0, column);
 
 	return value && !strcmp(value, "1");
+}
+
+static int bad_clone(struct sc_err *err, const char *what, const char *detail)
+{
+	sc_err_set(err, SC_ER_INTERNAL_ERROR, "%s%s; clone again", what,
+		   detail);
+	return BAD_CLONE;
 }
 
 /*
@@ -52,17 +63,18 @@ static int check_recovered(struct sc_sql *sql, const struct sc_end *end,
 		    "SELECT REPLACE(GTID_SUBTRACT('%s', @@GLOBAL.gtid_executed), CHAR(10), ''), GTID_SUBSET(GTID_SUBTRACT(GTID_SUBTRACT(@@GLOBAL.gtid_executed, CONCAT(@@GLOBAL.server_uuid, ':1-9223372036854775806')), '%s'), '%s'), (SELECT COUNT(*) > 0 FROM performance_schema.replication_applier_status WHERE service_state = 'ON')",
 		    end->gtid_flushed, replaced ? replaced : "",
 		    end->gtid_executed) < 0)
-		return -1;
+		return NOT_DONE;
 	missing = sc_rows_get(&rows, 0, 0);
 	if (!missing || *missing)
-		return sc_err_set(
-			err, SC_ER_INTERNAL_ERROR,
-			"cloned data is incomplete: transactions the donor had committed are missing after recovery (%.200s); clone again",
+		return bad_clone(
+			err,
+			"cloned data is incomplete: transactions the donor had committed are missing after recovery: ",
 			missing ? missing : "unknown");
 	if (!is_one(&rows, 1) && !is_one(&rows, 2))
-		return sc_err_set(
-			err, SC_ER_INTERNAL_ERROR,
-			"cloned data has transactions the donor did not have at the end of the clone; clone again");
+		return bad_clone(
+			err,
+			"cloned data has transactions the donor did not have at the end of the clone",
+			"");
 	return 0;
 }
 
@@ -104,23 +116,17 @@ static int take_recovered(struct sc_sql *sql, struct sc_end *end,
 	if (rc == 0 &&
 	    sc_sql_queryf(sql, &rows, err, "SELECT GTID_SUBSET('%s', '%s')",
 			  end->gtid_flushed, end->gtid_executed) < 0)
-		return -1;
+		return NOT_DONE;
 	if (rc < 0 || !is_one(&rows, 0))
-		return sc_err_set(
-			err, SC_ER_INTERNAL_ERROR,
-			"the GTIDs that InnoDB recovered are not in clone_status; clone again");
+		return bad_clone(
+			err,
+			"the GTIDs that InnoDB recovered are not in clone_status",
+			"");
 	sc_status_set_redo_lost(end->redo_lost);
 	return 0;
 }
 
 /* ---- steps --------------------------------------------------------------- */
-
-static void fail(const struct sc_err *err, const char *file)
-{
-	sc_server_log(ST_LOG_ERROR, "clone: %s", err->msg);
-	sc_status_set_failed(err->code, err->msg);
-	rename(file, SC_END_FAILED);
-}
 
 static int sync_clone_dir(void)
 {
@@ -130,6 +136,21 @@ static int sync_clone_dir(void)
 	if (fd >= 0)
 		close(fd);
 	return rc;
+}
+
+/* The next start does not take a bad clone for the old data, nor check it
+ * again; what could not be done now it tries once more. */
+static void fail(const struct sc_err *err, bool bad)
+{
+	sc_server_log(ST_LOG_ERROR, "clone: %s%s", err->msg,
+		      bad ? "" : "; the next start of the server tries again");
+	sc_status_set_failed(err->code, err->msg);
+	if (!bad)
+		return;
+	sc_finish_forget();
+	if (rename(SC_END_CHECKED, SC_END_FAILED) < 0)
+		rename(SC_END_FILE, SC_END_FAILED);
+	sync_clone_dir();
 }
 
 static int add_gtids(struct sc_sql *sql, const char *set, struct sc_err *err)
@@ -162,30 +183,43 @@ static int finish_with(struct sc_sql *sql, struct sc_end *end, bool checked,
 		       struct sc_err *err)
 {
 	CLEANUP_FREE char *extra = NULL;
+	int rc = 0;
 
 	if (!checked) {
-		if (check_recovered(sql, end, err) < 0)
-			return -1;
+		rc = check_recovered(sql, end, err);
+		if (rc < 0)
+			return rc;
 		if (rename(SC_END_FILE, SC_END_CHECKED) < 0)
 			return sc_err_sys(err, SC_ER_INTERNAL_ERROR, errno,
 					  "cannot rename %s", SC_END_FILE);
 		sync_clone_dir();
 		sc_step_done("finish", "check");
 	}
-	if (end->redo_lost && take_recovered(sql, end, err) < 0)
-		return -1;
+	if (end->redo_lost)
+		rc = take_recovered(sql, end, err);
+	if (rc < 0)
+		return rc;
 	if (sc_finish_reset(sql, end->gtid_executed, &extra, err) < 0)
-		return -1;
+		return NOT_DONE;
 	sc_step_done("finish", "reset");
 	if (repair(sql, end, err) < 0 || add_gtids(sql, extra, err) < 0)
-		return -1;
+		return NOT_DONE;
 	sc_step_done("finish", "repair");
 	say_done(end);
+	sc_status_set_finished(end->redo_lost);
 	sc_finish_cleanup(sql);
 	sc_step_done("finish", "clean up");
+	unlink(SC_END_FAILED); /* of an earlier clone */
 	unlink(SC_END_CHECKED);
 	sync_clone_dir();
 	return 0;
+}
+
+/* Statements fail then, which says nothing of the clone. */
+static bool ending(void)
+{
+	return atomic_load(&stop) ||
+	       !sc_session_service()->server_is_available();
 }
 
 static FILE *open_end(bool *ret_checked)
@@ -202,22 +236,20 @@ static void finish(struct sc_sql *sql)
 	struct sc_end end;
 	bool checked;
 	FILE *in = open_end(&checked);
-	const char *name = checked ? SC_END_CHECKED : SC_END_FILE;
 	int rc;
 
 	if (!in) {
 		sc_finish_rolled_back(sql);
 		return;
 	}
-	rc = sc_end_parse(in, &end);
-	fclose(in);
-	if (rc < 0)
-		sc_err_set(&err, SC_ER_INTERNAL_ERROR,
-			   "%s is damaged; the GTID set is not repaired", name);
+	if (sc_end_parse(in, &end) < 0)
+		rc = bad_clone(&err, "damaged: ",
+			       checked ? SC_END_CHECKED : SC_END_FILE);
 	else
 		rc = finish_with(sql, &end, checked, &err);
-	if (rc < 0 && !atomic_load(&stop))
-		fail(&err, name);
+	fclose(in);
+	if (rc == BAD_CLONE || (rc == NOT_DONE && !ending()))
+		fail(&err, rc == BAD_CLONE);
 	sc_end_free(&end);
 }
 

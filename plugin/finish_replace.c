@@ -151,15 +151,20 @@ static void remove_old_schemas(struct sc_sql *sql)
 	}
 }
 
+void sc_finish_forget(void)
+{
+	sc_clean_forget();
+	unlink(SC_RESET_PENDING);
+	unlink(SC_SAVED_GTIDS);
+}
+
 void sc_finish_cleanup(struct sc_sql *sql)
 {
 	if (!present(SC_SAVED_GTIDS))
 		return;
 	remove_old_schemas(sql);
 	remove_saved_binlogs();
-	sc_clean_forget();
-	unlink(SC_RESET_PENDING);
-	unlink(SC_SAVED_GTIDS);
+	sc_finish_forget();
 }
 
 /* ---- rolled back

@@ -28,6 +28,10 @@ int sc_finish_reset(struct sc_sql *sql, const char *gtid_executed,
  * and the directories of schemas that are gone. */
 void sc_finish_cleanup(struct sc_sql *sql);
 
+/* The clone is in: no start from now on looks for the old data. What was saved
+ * of its binary logs stays. */
+void sc_finish_forget(void);
+
 /* The old data is here: its GTIDs again, the stage removed, the record says
  * what happened. */
 void sc_finish_rolled_back(struct sc_sql *sql);

@@ -309,6 +309,18 @@ void sc_status_set_failed(int error_no, const char *text)
 	save();
 }
 
+void sc_status_set_finished(const char *text)
+{
+	SC_LOCK_SCOPE(&lock);
+
+	if (running || record.state != SC_STATE_FAILED)
+		return;
+	record.state = SC_STATE_COMPLETED;
+	record.error_no = 0;
+	set_text(record.error_text, text);
+	save();
+}
+
 void sc_status_snapshot(struct sc_status *ret)
 {
 	SC_LOCK_SCOPE(&lock);

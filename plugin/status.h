@@ -77,6 +77,9 @@ void sc_status_set_position(const char *binlog_file, uint64_t position,
 /* Without a position, its error text says why; the GTIDs are InnoDB's. */
 void sc_status_set_redo_lost(const char *text);
 void sc_status_set_failed(int error_no, const char *text);
+/* A start did what an earlier one had failed with; text as of
+ * sc_status_set_redo_lost(), or NULL. */
+void sc_status_set_finished(const char *text);
 /* Take in, and remove, what InnoDB wrote about a recovery. */
 void sc_status_recovered(void);
 

@@ -84,7 +84,9 @@ def give(path):
     for folder, folders, files in os.walk(path):
         for name in folders + files:
             with contextlib.suppress(FileNotFoundError):
-                os.lchown(os.path.join(folder, name), user.pw_uid, user.pw_gid)
+                path = os.path.join(folder, name)
+                if os.lstat(path).st_uid != user.pw_uid or os.lstat(path).st_gid != user.pw_gid:
+                    os.lchown(path, user.pw_uid, user.pw_gid)
 
 
 def initialise(datadir, options):
