@@ -6,6 +6,7 @@ import os
 import socket
 import struct
 import subprocess
+import threading
 
 CTL_MAGIC, FRAME_MAGIC = 0x4c544353, 0x46444353
 HELLO, DONOR_START, DONOR_READY, RECIPIENT_START, ERROR, CANCEL, LOG, KEYS = 1, 2, 3, 9, 12, 13, 14, 24
@@ -123,12 +124,39 @@ def error_of(body):
     return code, body[8:8 + length].decode()
 
 
-def tls_client(port, job, key, send=b'', seconds=3):
-    """openssl s_client with a PSK: (exit status, bytes the server sent, what openssl said)."""
+def open_tls_client(port, job, key):
+    """openssl s_client with a PSK: a Popen."""
     argv = ['openssl', 's_client', '-connect', f'127.0.0.1:{port}', '-tls1_3', '-quiet', '-ciphersuites',
             'TLS_AES_128_GCM_SHA256', '-psk', key.hex(), '-psk_identity', job.hex()]
-    with subprocess.Popen(argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-                          bufsize=0) as p:
+    return subprocess.Popen(argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, bufsize=0)
+
+
+def tls_answer(client, send, n=4, seconds=20):
+    """Of a client that was just opened: the first n bytes the server answers, fewer when it hangs up or says nothing."""
+    limit = threading.Timer(seconds, client.kill)
+    limit.start()
+    answer = b''
+    with contextlib.suppress(BrokenPipeError):
+        client.stdin.write(send)
+    while len(answer) < n and (more := client.stdout.read(n - len(answer))):
+        answer += more
+    limit.cancel()
+    return answer
+
+
+def is_admitted(port, job, key, send):
+    """A peer with that key that begins like this is answered by a frame."""
+    with open_tls_client(port, job, key) as client:
+        answer = tls_answer(client, send)
+        client.kill()
+        said = client.stderr.read().decode()
+    print(answer, said)
+    return answer == struct.pack('<I', FRAME_MAGIC)
+
+
+def tls_client(port, job, key, send=b'', seconds=3):
+    """openssl s_client with a PSK: (exit status, bytes the server sent, what openssl said)."""
+    with open_tls_client(port, job, key) as p:
         with contextlib.suppress(BrokenPipeError):  # refused before all of it was sent
             p.stdin.write(send)
         try:
