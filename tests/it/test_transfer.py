@@ -28,6 +28,16 @@ def counted(recipient):
     return tuple(int(n or 0) for n in row)
 
 
+def limited_rate(recipient, column, seconds=5):
+    """MiB/s of FILE COPY for so many seconds from when the count moves next: never more than there were."""
+    was = counted(recipient)[column]
+    wait_for(lambda: counted(recipient)[column] != was, what='progress')
+    began = time.monotonic()
+    first = counted(recipient)[column]
+    time.sleep(seconds)
+    return (counted(recipient)[column] - first) / (time.monotonic() - began) / MIB
+
+
 def check_same(box, donor, target, name='clone'):
     """The clone starts and its tables are the donor's."""
     clone = box.adopt(name, target).start()
@@ -39,21 +49,20 @@ def check_same(box, donor, target, name='clone'):
 
 @pytest.mark.parametrize('variable, column', [('clone_max_data_bandwidth', 0), ('clone_max_network_bandwidth', 1)])
 def test_bandwidth_limits(box, variable, column):
-    """Within a tenth of the limit, measured for 5 s in the middle of the copy."""
-    limit = 10
+    """Within a tenth of the limit, measured for 5 s in the middle of the copy; a machine that stalls may be slower now and
+    then, never faster."""
+    limit, rates = 4, []
     donor = start_donor(box, megabytes=60)
     recipient = start_recipient(box, donor)
     recipient.sql(f'SET GLOBAL {variable} = {limit}')
     with Background(recipient, instance(donor, box.path('clones') + '/c')) as clone:
         copying(recipient)
         time.sleep(0.5)
-        first, began = counted(recipient), time.monotonic()
-        time.sleep(5)
-        last, took = counted(recipient), time.monotonic() - began
-        assert clone.running, 'the copy was too short to be measured'
-        rate = (last[column] - first[column]) / took / MIB
-        print(f'{rate:.2f} MiB/s of {limit}')
-        assert 0.9 * limit <= rate <= 1.1 * limit
+        while not rates or (rates[-1] < 0.9 * limit and len(rates) < 4):
+            rates.append(limited_rate(recipient, column))
+            assert clone.running, f'the copy was too short to be measured: {rates}'
+        print(f'{rates} MiB/s of {limit}')
+        assert 0.9 * limit <= max(rates) <= 1.1 * limit
         recipient.sql(f'KILL QUERY {clone.id}')
         assert clone.result()[0] == 1317
     wait_for(lambda: not daemons(donor) and not daemons(recipient), what='the end of both daemons')
@@ -67,7 +76,7 @@ def fill_text(donor, table, rows=20000, options=''):
               " SELECT n, REPEAT(CONCAT('row ', n, ' '), 200) FROM s",
               'SET GLOBAL innodb_max_dirty_pages_pct = 0')
     wait_for(lambda: donor.value("SELECT variable_value FROM performance_schema.global_status "
-                                 "WHERE variable_name = 'Innodb_buffer_pool_pages_dirty'") == '0', what='clean pages')
+                                 "WHERE variable_name = 'Innodb_buffer_pool_pages_dirty'") == '0', 90, 'clean pages')
 
 
 def test_compression(box):
