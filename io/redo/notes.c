@@ -215,9 +215,11 @@ static bool next_doubtful(struct sc_redo_notes *notes, size_t *at,
 static void settle(struct sc_redo_notes *notes, size_t i, uint64_t lsn,
 		   bool real)
 {
-	struct sc_note *note = &notes->set.notes[i];
+	struct sc_note *note;
 	SC_LOCK_SCOPE(&notes->lock);
 
+	/* The follower may have moved them. */
+	note = &notes->set.notes[i];
 	if (note->lsn != lsn)
 		return; /* it came again meanwhile */
 	note->doubtful = false;
