@@ -14,24 +14,17 @@
 #include <time.h>
 #include <unistd.h>
 
-static bool ends_with(const char *name, const char *suffix)
-{
-	size_t n = strlen(name), s = strlen(suffix);
-
-	return n > s && !strcmp(name + n - s, suffix);
-}
-
 /* "undo_NNN" (kind pages) or "undo_N_trunc.log" (opaque). */
 static bool is_undo_name(const char *name, enum sc_file_kind *kind)
 {
-	*kind = ends_with(name, ".log") ? SC_FILE_OPAQUE : SC_FILE_PAGES;
+	*kind = strchr(name, '.') ? SC_FILE_OPAQUE : SC_FILE_PAGES;
 	return sc_undo_name_implicit(name);
 }
 
 bool sc_file_wanted(const char *name, int depth, enum sc_file_kind *kind)
 {
 	*kind = SC_FILE_PAGES;
-	if (ends_with(name, ".ibd") || ends_with(name, ".ibu"))
+	if (sc_is_tablespace_name(name))
 		return true;
 	if (depth > 0)
 		return false;
@@ -149,7 +142,7 @@ static bool is_in_place(const struct scan *sc, const char *name, int depth)
 
 	if (sc_undo_name(name))
 		return sc->root == roots->undo && (!sc->root || depth == 0);
-	return !sc->root || (in_external(sc) && ends_with(name, ".ibd"));
+	return !sc->root || (in_external(sc) && sc_is_table_name(name));
 }
 
 /*
@@ -166,7 +159,7 @@ static int check_place(struct scan *sc, const char *path, const char *name,
 	if (!roots || roots->n == 1 || is_in_place(sc, name, depth))
 		return 1;
 	/* Logs of truncations, ib_buffer_pool. */
-	if (!ends_with(name, ".ibd") && !ends_with(name, ".ibu"))
+	if (!sc_is_tablespace_name(name))
 		return 0;
 	return sc_err_set(
 		sc->err, SC_ER_CLONE_SYS_CONFIG,

@@ -114,9 +114,8 @@ static int visit_entry(struct sc_inplace *ip, int at, const char *name,
 		return errno == ENOENT ? 0 : failed(errno, path, err);
 	if (S_ISREG(st.st_mode))
 		return visit(ip, 0, path, names, err);
-	/* Top-level directories with '#' are InnoDB's and ours. */
-	if (!S_ISDIR(st.st_mode) || (!*prefix && name[0] == '#') ||
-	    (!*prefix && !strcmp(name, "lost+found")))
+	/* What no scan of a donor looks into is nobody's old data. */
+	if (!S_ISDIR(st.st_mode) || !sc_dir_wanted(name, *prefix ? 1 : 0))
 		return 0;
 	sub = openat(at, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
 	if (sub < 0)
@@ -259,8 +258,8 @@ static int visit_doublewrite(struct sc_inplace *ip, unsigned root,
 	fd = openat(
 		fd_of(ip, root), sc_inplace_name(path, staged, sizeof(staged)),
 		O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW | O_CLOEXEC, 0640);
-	if (fd < 0 || fsync(fd) < 0 ||
-	    (geteuid() == 0 && fchown(fd, ip->uid, ip->gid) < 0))
+	if (fd < 0 || (geteuid() == 0 && fchown(fd, ip->uid, ip->gid) < 0) ||
+	    fsync(fd) < 0)
 		return failed(errno, staged, err);
 	names_add(names, root, path);
 	return 0;

@@ -41,19 +41,13 @@ static bool engine_file(const char *path)
 	return false;
 }
 
-/* undo_NNN, undo_N_trunc.log. Source: fsp0types.h, undo::Tablespace. */
-static bool undo_file(const char *path)
-{
-	return !strncmp(path, "undo_", 5) && path[5] >= '0' && path[5] <= '9';
-}
-
 bool inplace_is_old_data(const char *path)
 {
 	if (strstr(path, SC_CLONE_SUFFIX) || strchr(path, '\n'))
 		return false;
-	if (ends_with(path, ".ibd") || ends_with(path, ".ibu"))
+	if (sc_is_tablespace_name(path))
 		return true;
 	if (strchr(path, '/'))
 		return engine_file(path) && !system_schema(path);
-	return undo_file(path);
+	return sc_undo_name_implicit(path);
 }

@@ -134,7 +134,7 @@ static void visit(int at, const char *name, bool top, struct sc_err *err)
 	} else if (is_staged(name)) {
 		if (unlinkat(at, name, 0) < 0)
 			failed(errno, name, err);
-	} else if (S_ISDIR(st.st_mode) && !(top && name[0] == '#')) {
+	} else if (S_ISDIR(st.st_mode) && sc_dir_wanted(name, top ? 0 : 1)) {
 		CLEANUP_CLOSE int sub =
 			openat(at, name,
 			       O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
@@ -176,7 +176,7 @@ static void remove_staged_in(const struct sc_roots *roots, unsigned root,
 		failed(errno, roots->path[root], err);
 		return;
 	}
-	while ((de = readdir(stream))) {
+	while ((de = sc_dir_next(stream))) {
 		if (!is_staged(de->d_name))
 			continue;
 		snprintf(name, sizeof(name), "%.*s",
@@ -188,6 +188,8 @@ static void remove_staged_in(const struct sc_roots *roots, unsigned root,
 		    unlinkat(roots->fd[root], de->d_name, 0) < 0)
 			failed(errno, de->d_name, err);
 	}
+	if (errno)
+		failed(errno, roots->path[root], err);
 }
 
 /* The same of external tablespaces, at any depth. */

@@ -85,19 +85,26 @@ bool sc_undo_name_implicit(const char *name)
 	return !*p || !strcmp(p, "_trunc.log");
 }
 
+static bool ends_with(const char *name, const char *suffix)
+{
+	size_t n = strlen(name), s = strlen(suffix);
+
+	return n > s && !strcmp(name + n - s, suffix);
+}
+
 bool sc_undo_name(const char *name)
 {
-	size_t n = strlen(name);
-
-	return (n > 4 && !strcmp(name + n - 4, ".ibu")) ||
-	       sc_undo_name_implicit(name);
+	return ends_with(name, ".ibu") || sc_undo_name_implicit(name);
 }
 
 bool sc_is_table_name(const char *path)
 {
-	size_t n = strlen(path);
+	return ends_with(path, ".ibd");
+}
 
-	return n > 4 && !strcmp(path + n - 4, ".ibd");
+bool sc_is_tablespace_name(const char *path)
+{
+	return sc_is_table_name(path) || ends_with(path, ".ibu");
 }
 
 const char *sc_path_below(const char *dir, const char *path)

@@ -90,6 +90,8 @@ int sc_roots_set_system(struct sc_roots *roots, const char *data_file_path,
 bool sc_undo_name(const char *name);
 /* The same, but for a tablespace with a name of its own: *.ibu. */
 bool sc_undo_name_implicit(const char *name);
+/* A tablespace's file with a suffix: X.ibd, X.ibu. A path, or its last part. */
+bool sc_is_tablespace_name(const char *path);
 
 /* The index of the directory in which a file of the clone lies; SC_NO_ROOT: an
  * absolute name in none. */

@@ -3,6 +3,7 @@
 #include "io/redo/notes_look.h"
 
 #include "io/base/num.h"
+#include "io/base/roots.h"
 #include "io/keys.h"
 
 #include <string.h>
@@ -66,18 +67,12 @@ static uint32_t take_int(struct cursor *c)
 	return v;
 }
 
-static bool ends_with(const char *path, size_t len, const char *suffix)
-{
-	return len > strlen(suffix) &&
-	       !strcmp(path + len - strlen(suffix), suffix);
-}
-
-/* len: without the NUL. Undo tablespaces made with the server are undo_NNN. */
-static bool is_tablespace(const char *path, size_t len)
+/* Undo tablespaces made with the server are undo_NNN. */
+static bool is_tablespace(const char *path)
 {
 	const char *slash = strrchr(path, '/');
 
-	return ends_with(path, len, ".ibd") || ends_with(path, len, ".ibu") ||
+	return sc_is_tablespace_name(path) ||
 	       !strncmp(slash ? slash + 1 : path, "undo_", 5);
 }
 
@@ -103,7 +98,7 @@ static const char *take_path(struct cursor *c)
 		}
 	}
 	p = take(c, len);
-	if (p && (p[len - 1] || !is_tablespace((const char *)p, len - 1))) {
+	if (p && (p[len - 1] || !is_tablespace((const char *)p))) {
 		c->verdict = SC_NOTE_NO;
 		return NULL;
 	}

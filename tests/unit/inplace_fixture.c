@@ -53,6 +53,11 @@ static const struct file {
 	{ "keyring/component_keyring_file", OWN },
 	{ "ibtmp1", OWN },
 	{ "undone.txt", OWN },
+	{ "undo_001.bak", OWN },
+	{ "lost+found/shop/a.ibd", OWN },
+	{ ".backup/a.ibd", OWN },
+	{ ".backup/shop/my.MYD", OWN },
+	{ "shop/.snapshot/a.ibd", OWN },
 	{ "#innodb_temp/temp_1.ibt", OWN },
 	{ "#clone/#view_status", OWN },
 	{ MANIFEST, OWN }, /* of an earlier clone */
