@@ -146,6 +146,7 @@ int sc_inplace_note_dir(int lock_fd, const char *dir, struct sc_err *err)
 	char line[SC_PATH_MAX + 1];
 	int n = snprintf(line, sizeof(line), "%s\n", dir);
 	off_t end = lseek(lock_fd, 0, SEEK_END);
+	int rc;
 
 	if (end < 0)
 		return failed(errno, SC_STAGE_MARK, err);
@@ -154,9 +155,10 @@ int sc_inplace_note_dir(int lock_fd, const char *dir, struct sc_err *err)
 				  "the clone has too many new directories");
 	/* Durable before it is made: a crash must not leave an empty directory
 	 * in the way of CREATE SCHEMA. */
-	if (write(lock_fd, line, (size_t)n) != n || fsync(lock_fd) < 0)
-		return failed(errno, SC_STAGE_MARK, err);
-	return 0;
+	rc = sc_write_full(lock_fd, line, (size_t)n);
+	if (rc == 0 && fsync(lock_fd) < 0)
+		rc = -errno;
+	return rc < 0 ? failed(-rc, SC_STAGE_MARK, err) : 0;
 }
 
 /* All of the mark, or "" when there is none. */
@@ -216,11 +218,12 @@ int inplace_close_mark(int dir, struct sc_err *err)
 	CLEANUP_CLOSE int fd =
 		openat(dir, SC_STAGE_MARK,
 		       O_WRONLY | O_APPEND | O_NOFOLLOW | O_CLOEXEC);
-	ssize_t n = sizeof(CLOSED) - 1;
+	int rc =
+		fd < 0 ? -errno : sc_write_full(fd, CLOSED, sizeof(CLOSED) - 1);
 
-	if (fd < 0 || write(fd, CLOSED, (size_t)n) != n || fsync(fd) < 0)
-		return failed(errno, SC_STAGE_MARK, err);
-	return 0;
+	if (rc == 0 && fsync(fd) < 0)
+		rc = -errno;
+	return rc < 0 ? failed(-rc, SC_STAGE_MARK, err) : 0;
 }
 
 int inplace_reopen_mark(int dir, struct sc_err *err)

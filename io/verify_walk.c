@@ -11,9 +11,6 @@
 #include <string.h>
 #include <sys/stat.h>
 
-/* As in filescan.c: deeper is somebody's mistake. */
-#define MAX_DEPTH 16
-
 /* Most bytes of #old_files: all names that there can be. */
 #define OLD_FILES_MAX (1u << 30)
 
@@ -88,7 +85,7 @@ static int walk_sub(struct walk *w, int at, const char *name, const char *path,
 	if (sub < 0)
 		verify_found(w->v, "%s cannot be opened: %s", path,
 			     strerrordesc_np(errno));
-	else if (depth >= MAX_DEPTH)
+	else if (depth >= SC_MAX_DEPTH)
 		verify_found(w->v, "%s: directories are nested too deep", path);
 	else if (!sc_roots_has(&w->v->roots, sub))
 		return walk_dir(w, sub, path, depth + 1);

@@ -20,6 +20,9 @@ ssize_t sc_pread_full(int fd, void *buf, size_t len, uint64_t off);
 /* Write all; returns 0 or -errno (a write that makes no progress is -EIO). */
 int sc_pwrite_full(int fd, const void *buf, size_t len, uint64_t off);
 
+/* The same where the descriptor stands, or at the end with O_APPEND. */
+int sc_write_full(int fd, const void *buf, size_t len);
+
 /*
  * Open a name beneath a directory descriptor without following a symbolic link
  * and without leaving the directory. Source: openat2(2), RESOLVE_BENEATH |

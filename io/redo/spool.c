@@ -204,10 +204,7 @@ void sc_redo_spool_abort(struct sc_redo_spool *s, const struct sc_err *why)
 /* Wait with the lock held until there is something to say to the reader. */
 static void wait_filled(struct sc_redo_spool *s, unsigned timeout_ms)
 {
-	uint64_t until_us =
-		sc_clock_us(CLOCK_MONOTONIC) + (uint64_t)timeout_ms * 1000;
-	struct timespec ts = { (time_t)(until_us / 1000000),
-			       (long)(until_us % 1000000) * 1000 };
+	struct timespec ts = sc_after_ms(CLOCK_MONOTONIC, timeout_ms);
 
 	while (s->head == s->tail && !s->ended && !sc_err_is_set(&s->aborted))
 		if (!timeout_ms ||
