@@ -14,7 +14,7 @@ import time
 import pytest
 
 from disks import disk
-from helpers import (OURS, Background, instance, local, need_ours, only_ours, slow, start_donor,
+from helpers import (OURS, Background, fast, instance, local, need_ours, only_ours, slow, start_donor,
                      start_recipient, unharmed, wait_for)
 from proof.prove import Case, failures, prove, table
 from proof.writer import Writers, now_us
@@ -132,9 +132,11 @@ def test_storm_can_fail():
         slow(donor, 8)
         with Writers(donor, box.path('record'), threads=1), Background(donor, local(target)) as clone:
             wait_for(lambda: donor.value(MOST), 60, 'most of the copy')
+            slow(donor, 1)
             for t in tables:  # most were copied before
                 donor.sql('SET sql_log_bin = 0', f'ALTER TABLE {t} ADD INDEX k (t, n), ALGORITHM=INPLACE, LOCK=SHARED')
             assert clone.running
+            fast(donor)
             assert clone.result(150) == (0, '')
         results = {r.check: r.findings for r in prove(Case(donor, target, box.path('record'), box, OURS, 0, before))}
         print(results['check_table'])

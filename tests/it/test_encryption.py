@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """Encrypted donors: tables, mysql.ibd, undo and redo; donor and recipient have keyrings of their own."""
+import concurrent.futures
 import itertools
 import os
 import shutil
@@ -146,17 +147,20 @@ def test_first_key_in_mid_clone(box):
     donor = start_donor(box, megabytes=8, keyring_file=True)
     recipient = start_recipient(box, donor, keyring_file=True)
     target = box.path('clones') + '/c'
-    slow(recipient, 20)
+    slow(recipient, 4)
 
     def switch():
-        copying(recipient)
-        assert keyring.key_ids(donor.keyring) == []
-        donor.sql('SET GLOBAL innodb_undo_log_encrypt = ON', 'SET GLOBAL innodb_redo_log_encrypt = ON')
+        try:
+            copying(recipient)
+            assert keyring.key_ids(donor.keyring) == []
+            donor.sql('SET GLOBAL innodb_undo_log_encrypt = ON', 'SET GLOBAL innodb_redo_log_encrypt = ON')
+        finally:
+            fast(recipient)
 
-    thread = threading.Thread(target=switch)
-    thread.start()
-    clone_under_load(box, donor, recipient, instance(donor, target), target, NOISE, keyring_file=recipient.keyring)
-    thread.join()
+    with concurrent.futures.ThreadPoolExecutor(1) as pool:
+        switched = pool.submit(switch)
+        clone_under_load(box, donor, recipient, instance(donor, target), target, NOISE, keyring_file=recipient.keyring)
+        switched.result()
     assert keyring.key_ids(recipient.keyring) == keyring.key_ids(donor.keyring) != []
 
 
@@ -206,12 +210,12 @@ def test_decrypted_in_mid_copy(box):
                   f"CREATE TABLE proof.{name} (i INT PRIMARY KEY, t TEXT) TABLESPACE {name} ENCRYPTION='Y'",
                   f'INSERT INTO proof.{name} SELECT id, REPEAT(payload, 3) FROM proof.load0 LIMIT 1500')
     target = box.path('clones') + '/c'
-    slow(donor, 16)
+    slow(donor, 4)
     with Background(donor, local(target)) as clone:
         copying(donor)
         for name in names:
             donor.sql(f"ALTER TABLESPACE {name} ENCRYPTION='N'")
-            time.sleep(0.3)
+            time.sleep(1.2)
         assert clone.running, 'the clone was too fast'
         for name in names[::2]:
             donor.sql(f"ALTER TABLESPACE {name} ENCRYPTION='Y'")

@@ -252,7 +252,7 @@ def test_three_in_a_row(pair):
 def test_two_at_once(pair):
     """The second is refused, 3634, and does not disturb the first."""
     _, donor, recipient = pair
-    slow(recipient, 20)
+    slow(recipient, 4)
     runs = len(recipient.statuses())
     with Background(recipient, in_place(donor)) as clone:
         copying(recipient)

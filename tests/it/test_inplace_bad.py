@@ -173,7 +173,7 @@ def test_daemon_killed(three, side):
 def test_garbage_on_the_data_port(three):
     """Whoever knows no key gets nothing, and does not disturb the clone that is going on."""
     _, donor, recipient = three
-    slow(recipient, 15)
+    slow(recipient, 4)
     before, runs = state(recipient), len(recipient.statuses())
     with Background(recipient, in_place(donor)) as clone:
         copying(recipient)
@@ -181,6 +181,7 @@ def test_garbage_on_the_data_port(three):
         for data in GARBAGE.values():
             poke(port, data, 0.2)
         assert clone.running
+        fast(recipient)
         assert clone.result()[0] in ENDED
     recipient.wait_restarted(runs)
     is_clone(recipient, donor, before)
@@ -264,7 +265,7 @@ def test_full_file_system(box, small_fs):
     with Unchanged(box, donor, recipient):
         fails(recipient, in_place(donor), [3873], '')
     os.unlink(filler)
-    slow(recipient, 40)
+    slow(recipient, 4)
     with Unchanged(box, donor, recipient):
         with Background(recipient, in_place(donor)) as clone:
             copying(recipient)
@@ -274,11 +275,11 @@ def test_full_file_system(box, small_fs):
                         f.write(bytes(1 << 20))
                 except OSError:
                     pass
+            fast(recipient)
             code, message = clone.result()
             print(code, message)
             assert code not in ENDED
         os.unlink(filler)
-        fast(recipient)
 
 
 # ---- the start fails ------------------------------------------------------------------------------------------------

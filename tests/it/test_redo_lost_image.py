@@ -8,7 +8,7 @@ import time
 import pytest
 
 from disks import head, on_disk, snapshots
-from helpers import (OURS, Background, copying, local, slow, start_donor, unharmed, wait_for)
+from helpers import (OURS, Background, copying, fast, local, slow, start_donor, unharmed, wait_for)
 from inplace import EndWatcher, in_place, recipient_of, status, tidy
 from proof.prove import Case, failures, prove, prove_in_place, table
 from proof.writer import NOISE, TABLES, Writers, now_us
@@ -154,10 +154,13 @@ def test_after_files_were_copied_again(world):
     """They are newer than S: the clone begins anew."""
     world.serve(SNAPCLONE_LOSE_REDO='pass')
     target, _ = world.begin()
+    slow(world.donor, 4)
     with Background(world.donor, local(target)) as clone:
         copying(world.donor)
         for n in (0, 1):  # more than is copied under the lock
             world.donor.sql('SET sql_log_bin = 0', f'ALTER TABLE proof.load{n} ENGINE=InnoDB',
                             f'CREATE TABLE proof.more{n} AS SELECT * FROM proof.load{n}')
+        assert clone.running
+        fast(world.donor)
         assert clone.result() == (0, '')
     begins_anew(world, target, 'files that DDL changed since the image have been copied again')

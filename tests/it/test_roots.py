@@ -119,7 +119,7 @@ def test_elsewhere_in_mid_copy(world, what, error):
     """What a local clone cannot have comes while it clones: it fails, and says why."""
     box, donor, target = world.box, world.donor, world.box.path('clones') + '/far'
     donor.sql('SET sql_log_bin = 0', 'CREATE SCHEMA IF NOT EXISTS proof')
-    slow(donor, 32)
+    slow(donor, 4)
     with Background(donor, local(target)) as clone:
         copying(donor)
         donor.sql('SET sql_log_bin = 0', what.format(box.path('elsewhere')))
