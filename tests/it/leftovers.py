@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """What a test may leave behind and must not: processes, sockets, mounts, loop devices, files."""
+import contextlib
 import fnmatch
 import glob
 import os
@@ -17,6 +18,15 @@ def read(path):
             return f.read().decode('utf-8', 'replace')
     except OSError:
         return ''
+
+
+def descriptors(pid):
+    """What the open files of a process are, as links of /proc; those it closes meanwhile may be missing."""
+    found = []
+    for path in glob.glob(f'/proc/{pid}/fd/*'):
+        with contextlib.suppress(OSError):
+            found.append(os.readlink(path))
+    return found
 
 
 def children_of(pids):

@@ -12,10 +12,11 @@ import pytest
 
 from helpers import (OURS, Background, add_user, copying, daemons, fast, instance, local, need_ours,
                      nothing_left, only_ours, slow, start_donor, start_recipient, unharmed)
-from leftovers import read
+from leftovers import descriptors, read
 from proof import damage
 from sandbox import free_port
-from template import BUILD, server_user
+from service import Service
+from template import server_user
 
 PAIR_MEGABYTES = 30
 
@@ -199,8 +200,7 @@ def test_redo_disabled(pair):
 
 def listening(pid):
     """TCP ports on which a process listens."""
-    inodes = {os.readlink(f'/proc/{pid}/fd/{fd}')[8:-1] for fd in os.listdir(f'/proc/{pid}/fd')
-              if os.readlink(f'/proc/{pid}/fd/{fd}').startswith('socket:[')}
+    inodes = {link[8:-1] for link in descriptors(pid) if link.startswith('socket:[')}
     ports = set()
     for name in ('tcp', 'tcp6'):
         for line in read(f'/proc/net/{name}').splitlines()[1:]:
@@ -234,7 +234,7 @@ def test_garbage_on_the_data_port(pair, clause):
     only_ours()
     box, donor, recipient = pair
     target = place(pair)
-    slow(recipient, 12)
+    slow(recipient, 4)
     with Background(recipient, instance(donor, target, clause)) as clone:
         copying(recipient)
         helpers = daemons(donor)
@@ -347,20 +347,11 @@ def test_daemon_missing(box):
 def service(box):
     """A daemon run as a service: (path of its socket, Popen)."""
     only_ours()
-    directory = box.path('service')
-    path = directory + '/s.sock'
-    with open(directory + '/log', 'wb') as log:
-        process = subprocess.Popen([os.path.join(BUILD, 'snapcloned'), f'--socket={path}', '--config=/dev/null',
-                                    '--allow_user=nobody'], stderr=log, stdout=log)
-    for _ in range(200):
-        if os.path.exists(path):
-            break
-        time.sleep(0.02)
-    yield path, process
-    process.terminate()
-    assert process.wait(10) == 0
-    print(read(directory + '/log')[-2000:])
-    assert not os.path.exists(path)
+    found = Service(box)
+    yield found.path, found.process
+    assert found.end() == 0
+    print(found.read_log()[-2000:])
+    assert not os.path.exists(found.path)
 
 
 def test_garbage_on_the_unix_socket(box, service):

@@ -11,6 +11,7 @@ import pytest
 from disks import disk, head, logged, on_disk, run
 from helpers import (OURS, Background, clone_under_load, copying, daemons, instance, local, slow, start_donor,
                      start_recipient, unharmed, wait_for)
+from leftovers import descriptors
 from proof.load import load
 from proof.writer import NOISE
 from template import give
@@ -147,9 +148,7 @@ def test_killed():
         with Background(recipient, instance(donor, box.path('clones') + '/c')) as clone:
             copying(recipient)
             helper, = daemons(donor)
-            nameless = [fd for fd in os.listdir(f'/proc/{helper}/fd')
-                        if ' (deleted)' in os.readlink(f'/proc/{helper}/fd/{fd}')]
-            assert len(nameless) >= 8
+            assert len([link for link in descriptors(helper) if ' (deleted)' in link]) >= 8
             os.kill(helper, signal.SIGKILL)
             assert clone.result()[0] == 3862
         unharmed(donor, donor.pid)
