@@ -3,6 +3,7 @@
 import json
 import os
 import pathlib
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -63,20 +64,32 @@ def open_dir():
         yield pathlib.Path(path)
 
 
-def test_bench_runs(open_dir):
-    """A small run of every case: both plugins are measured, nothing stays but the donor's data."""
-    need_ours()
-    report = open_dir / 'report.json'
+def small_run(directory, report):
+    """A small run of every case; its report."""
     run = subprocess.run([os.path.join(TREE, 'scripts', 'bench-clone'), '--size', '16', '--pairs', '1', '--tables', '5',
-                          '--no-limits', '--warm', '--dir', str(open_dir / 'b'), '--json', str(report)],
+                          '--no-limits', '--warm', '--dir', str(directory), '--json', str(report)],
                          stdout=subprocess.PIPE, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL, check=False)
     assert run.returncode == 0, run.stdout.decode()
-    result = json.loads(report.read_text())
+    return json.loads(report.read_text())
+
+
+def peaks_seen(result):
+    """Daemons were looked at while they lived: one of a small clone may be missed on a busy machine."""
+    return all((c['daemon_peak_mib'] > 0) == (c['plugin'] == 'ours') for c in result['clones'])
+
+
+def test_bench_runs(open_dir):
+    """Both plugins are measured, nothing stays but the donor's data."""
+    need_ours()
+    result = small_run(open_dir / 'b', open_dir / 'report.json')
+    if not peaks_seen(result):
+        shutil.rmtree(open_dir / 'b')
+        result = small_run(open_dir / 'b', open_dir / 'report.json')
     seen = [(c['case'], c['plugin']) for c in result['clones']]
     assert seen == [(p + c, n) for p in ('', '5 ') for c in ('tls', 'plain', 'local') for n in ('ours', 'stock')]
     for c in result['clones']:
         assert c['wall'] > 0 and c['cpu'] > 0 and c['bytes'] > 10**6
-        assert (c['daemon_peak_mib'] > 0) == (c['plugin'] == 'ours')
+    assert peaks_seen(result), result['clones']
     assert len(result['marks']) == 5
     assert sorted(p.name.rpartition('-')[0][-5:] for p in (open_dir / 'b').iterdir()) == ['-16-0', '2-0-5']
     assert leftovers(str(open_dir)) == []

@@ -4,7 +4,8 @@ import time
 
 import pytest
 
-from helpers import OURS, clone_under_load, local, need_ours, nothing_left, only_ours, start_donor, unharmed
+from helpers import (OURS, clone_under_load, local, need_ours, nothing_left, only_ours, start_donor, unharmed,
+                     wait_for)
 from leftovers import stray_files
 from proof.checks_files import read_end
 
@@ -95,7 +96,9 @@ def hold_ddl(donor):
     holder.query('BEGIN')
     holder.query('INSERT INTO proof.held VALUES (1)')
     ddl.query('SET lock_wait_timeout = 60')
-    ddl._execute_command(3, b'ALTER TABLE proof.held ADD COLUMN j INT')  # waits for the metadata lock
+    ddl._execute_command(3, b'ALTER TABLE proof.held ADD COLUMN j INT')
+    wait_for(lambda: donor.value("SELECT COUNT(*) FROM information_schema.processlist "
+                                 "WHERE state = 'Waiting for table metadata lock'"), 60, 'DDL that waits')
     return holder, ddl
 
 
