@@ -26,7 +26,7 @@ def run(*argv):
 
 def unmount(path):
     """Unmount; what has just ended may hold it for a moment."""
-    for _ in range(100):
+    for _ in range(600):
         if subprocess.run(['umount', path], stderr=subprocess.DEVNULL, check=False).returncode == 0:
             return
         time.sleep(0.05)

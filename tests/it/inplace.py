@@ -135,7 +135,7 @@ def old_schemas(server):
     return found
 
 
-def tidy(server, timeout=5):
+def tidy(server, timeout=30):
     """A clone that ended, well or not, has left nothing; what ends it may take a moment."""
     deadline = time.monotonic() + timeout
     while (left := staged(server)) and time.monotonic() < deadline:
@@ -184,7 +184,7 @@ def is_clone(recipient, donor, before=None):
     before: state() of the recipient before the clone.
     """
     if OURS == 'ours':
-        tidy(recipient, 10)  # then its plugin has finished
+        tidy(recipient)  # then its plugin has finished
     assert checksums(recipient) == checksums(donor)
     assert recipient.value('SELECT @@gtid_executed') == donor.value('SELECT @@gtid_executed')
     assert data_files(recipient) == data_files(donor)
@@ -219,10 +219,14 @@ class Unchanged:
         unharmed(self.donor, self.pids[0])
         unharmed(self.recipient, self.pids[1])
         assert self.donor.value('SELECT @@gtid_executed') == self.executed
-        deadline = time.monotonic() + 5
-        while (left := self.box.leftovers()) and time.monotonic() < deadline:
+        deadline = time.monotonic() + 30
+        while (left := self.left()) and time.monotonic() < deadline:
             time.sleep(0.05)
-        assert [text for text in left if not text.startswith('mount')] == []  # a test's own small file system
+        assert left == []
+
+    def left(self):
+        """What is left, without a test's own small file system."""
+        return [text for text in self.box.leftovers() if not text.startswith('mount')]
 
 
 class EndWatcher:

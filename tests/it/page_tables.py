@@ -119,7 +119,7 @@ def truncated_undo(server):
         return server.value("SELECT state FROM information_schema.innodb_tablespaces WHERE name='innodb_undo_001'")
     server.sql("CREATE UNDO TABLESPACE third ADD DATAFILE 'third.ibu'",
                'SET GLOBAL innodb_purge_rseg_truncate_frequency = 1', 'ALTER UNDO TABLESPACE innodb_undo_001 SET INACTIVE')
-    wait_for(lambda: state() == 'empty', what='undo_001 truncated')
+    wait_for(lambda: state() == 'empty', timeout=90, what='undo_001 truncated')
     server.sql('ALTER UNDO TABLESPACE innodb_undo_001 SET ACTIVE')
 
 

@@ -48,14 +48,14 @@ def killed(box, idle=False, **options):
     thread = threading.Thread(target=write, args=(server, stopping), daemon=True)
     thread.start()
     first = status(server, 'Innodb_pages_written')
-    wait_for(lambda: status(server, 'Innodb_pages_written') > first + 3000, what='3000 pages written')
+    wait_for(lambda: status(server, 'Innodb_pages_written') > first + 3000, timeout=90, what='3000 pages written')
     stopping.set()
     if idle:
         thread.join(20)
         server.sql('SET GLOBAL innodb_max_dirty_pages_pct_lwm = 0', 'SET GLOBAL innodb_max_dirty_pages_pct = 0')
-        wait_for(lambda: not status(server, 'Innodb_buffer_pool_pages_dirty'), what='no dirty page')
+        wait_for(lambda: not status(server, 'Innodb_buffer_pool_pages_dirty'), timeout=90, what='no dirty page')
         last = status(server, 'Innodb_redo_log_current_lsn')
-        wait_for(lambda: status(server, 'Innodb_redo_log_checkpoint_lsn') >= last, what='checkpoint')
+        wait_for(lambda: status(server, 'Innodb_redo_log_checkpoint_lsn') >= last, timeout=90, what='checkpoint')
     server.kill()
     thread.join(20)
     return server.datadir

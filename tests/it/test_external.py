@@ -277,7 +277,7 @@ def test_killed(world, side, step):
     assert world.outcome(before, side == 'both') == ('new' if step in COMMITTED else 'old')
     if step not in COMMITTED:
         replace(world.recipient, in_place(world.donor))
-        tidy(world.recipient, 10)
+        tidy(world.recipient)
 
 
 @pytest.mark.parametrize('kind, provider', [('btrfs', 'btrfs'), pytest.param('xfs', 'reflink', marks=LONG)])

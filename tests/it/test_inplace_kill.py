@@ -106,7 +106,7 @@ class World:
 
     def outcome(self, before, restarted):
         """'old' or 'new'; anything else is an error."""
-        tidy(self.recipient, 10)
+        tidy(self.recipient)
         after = state(self.recipient)
         found = changed(before, after, *(['binary logs'] if restarted else []))
         if found:

@@ -222,7 +222,7 @@ def test_kill_and_uninstall_while_running(pair):
             t = time.monotonic()
             s.sql(f'KILL QUERY {clone.id}')
             codes.append(clone.result()[0])
-            assert time.monotonic() - t < 5
+            assert time.monotonic() - t < 20
         fast(s)
         if s.conf['plugin'] == 'stock':
             shutil.rmtree(target)  # stock leaves it
