@@ -13,6 +13,7 @@
 #include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 static int exists(const char *path, struct sc_err *err)
@@ -61,7 +62,7 @@ int stage_note_outside(struct sc_staged *stage, const char *name,
 /* ---- the commit into a new directory ------------------------------------- */
 
 /* Over nothing: what has that name since is another's. */
-static int place_one(const struct sc_staged *stage, const char *path,
+static int place_one(struct sc_staged *stage, const char *path,
 		     struct sc_err *err)
 {
 	struct sc_place place =
@@ -74,6 +75,36 @@ static int place_one(const struct sc_staged *stage, const char *path,
 		return 0;
 	return errno == EEXIST ? exists(path, err)
 			       : stage_error(errno, path, err);
+}
+
+/* Whoever undoes it must find the file under either name, and must not take
+ * another's for it. */
+static int note_final(struct sc_staged *stage, const char *path,
+		      struct sc_err *err)
+{
+	char name[STAGE_NAME_CAP];
+	int dir = stage_name(stage, path, name);
+	struct stat st;
+
+	if (fstatat(dir, name, &st, AT_SYMLINK_NOFOLLOW) < 0)
+		return stage_error(errno, path, err);
+	return sc_outside_add_final(&stage->outside, stage->target, stage->uid,
+				    stage->gid, &st, path, err);
+}
+
+static int for_each(struct sc_staged *stage,
+		    int (*one)(struct sc_staged *stage, const char *path,
+			       struct sc_err *err),
+		    struct sc_err *err)
+{
+	for (size_t i = 0; i < stage->list->n; i++) {
+		const struct sc_file *file = &stage->list->files[i];
+
+		if (!file->gone && sc_is_external(file->path) &&
+		    one(stage, file->path, err) < 0)
+			return -1;
+	}
+	return 0;
 }
 
 static int sync_at(int dir, const char *name, struct sc_err *err)
@@ -129,39 +160,17 @@ int stage_sync_external(const struct sc_staged *stage, struct sc_err *err)
 
 int stage_place_external(struct sc_staged *stage, struct sc_err *err)
 {
-	for (; stage->placed < stage->list->n; stage->placed++) {
-		const struct sc_file *file = &stage->list->files[stage->placed];
-
-		if (!file->gone && sc_is_external(file->path) &&
-		    place_one(stage, file->path, err) < 0)
-			return -1;
-	}
+	if (for_each(stage, note_final, err) < 0 ||
+	    sc_outside_sync(&stage->outside, err) < 0 ||
+	    for_each(stage, place_one, err) < 0)
+		return -1;
 	return stage_sync_external(stage, err);
-}
-
-static void take_back(const struct sc_staged *stage, const char *path)
-{
-	struct sc_place place =
-		sc_roots_place(stage->roots, stage->target, path);
-	char name[STAGE_NAME_CAP];
-
-	stage_name(stage, path, name);
-	if (renameat(place.dir, place.path, place.dir, name) < 0)
-		sc_error("%s of the failed clone is not removed: %s", path,
-			 strerrordesc_np(errno));
 }
 
 void stage_remove_external(struct sc_staged *stage)
 {
 	struct sc_err err = SC_ERR_INIT;
 
-	while (stage->placed > 0) {
-		const struct sc_file *file =
-			&stage->list->files[--stage->placed];
-
-		if (!file->gone && sc_is_external(file->path))
-			take_back(stage, file->path);
-	}
 	if (sc_outside_remove(stage->target, &err) < 0)
 		sc_error("files of the failed clone are not removed: %s",
 			 err.msg);

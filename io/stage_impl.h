@@ -49,11 +49,8 @@ struct sc_staged {
 	struct sc_redo_check_key redo_key; /* of an encrypted log */
 	bool have_redo_key;
 	uint64_t checkpoint_lsn;
-	bool redo_may_restart; /* every file was dropped since it began */
-	/* A new directory: what was made outside, and of the list so many were
-	 * given their final names there, if they are external. */
-	struct sc_outside outside;
-	size_t placed;
+	bool redo_may_restart;	   /* every file was dropped since it began */
+	struct sc_outside outside; /* a new directory: what was made outside */
 
 	/* For the manifest. */
 	char donor_version[33];

@@ -125,14 +125,29 @@ void sc_target_close(struct sc_target *target)
 	target->fd = target->parent_fd = -1;
 }
 
+static void cannot_clean_up(const struct sc_target *target,
+			    const struct sc_err *err)
+{
+	sc_server_log(ST_LOG_WARNING, "cannot clean up %s: %s", target->path,
+		      err->msg);
+}
+
+/* Whatever stays elsewhere, the directory goes: nobody must take it for a
+ * clone. */
+static void remove_content(const struct sc_target *target)
+{
+	struct sc_err outside = SC_ERR_INIT, inside = SC_ERR_INIT;
+
+	if (sc_outside_remove(target->fd, &outside) < 0)
+		cannot_clean_up(target, &outside);
+	if (sc_tree_remove(target->fd, &inside) < 0)
+		cannot_clean_up(target, &inside);
+}
+
 void sc_target_remove(struct sc_target *target)
 {
-	struct sc_err err = SC_ERR_INIT;
-
-	if (target->made && (sc_outside_remove(target->fd, &err) < 0 ||
-			     sc_tree_remove(target->fd, &err) < 0))
-		sc_server_log(ST_LOG_WARNING, "cannot clean up %s: %s",
-			      target->path, err.msg);
+	if (target->made)
+		remove_content(target);
 	unmake_dirs(target);
 	sc_target_close(target);
 }

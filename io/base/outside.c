@@ -7,16 +7,17 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #define CLONE_DIR "#clone"
 #define NOTE CLONE_DIR "/#snapclone_outside"
 /* Names of 2^21 files at most; this is more than any server has elsewhere. */
 #define NOTE_MAX (1u << 30)
+#define ID_CAP 64
 
 static int failed(int sys_errno, const char *what, struct sc_err *err)
 {
@@ -60,6 +61,28 @@ int sc_outside_add(struct sc_outside *note, int target, uid_t uid, gid_t gid,
 						     : failed(errno, NOTE, err);
 }
 
+/* Not the device: its number may be another one after a reboot. */
+static void identify(const struct stat *st, char *ret, size_t cap)
+{
+	snprintf(ret, cap, "%ju %jd.%09ld ", (uintmax_t)st->st_ino,
+		 (intmax_t)st->st_mtim.tv_sec, st->st_mtim.tv_nsec);
+}
+
+int sc_outside_add_final(struct sc_outside *note, int target, uid_t uid,
+			 gid_t gid, const struct stat *st, const char *name,
+			 struct sc_err *err)
+{
+	CLEANUP_FREE char *line = NULL;
+	char id[ID_CAP];
+
+	identify(st, id, sizeof(id));
+	if (asprintf(&line, "%s%s", id, name) < 0) {
+		line = NULL;
+		return failed(ENOMEM, NOTE, err);
+	}
+	return sc_outside_add(note, target, uid, gid, line, err);
+}
+
 int sc_outside_sync(struct sc_outside *note, struct sc_err *err)
 {
 	if (note->fd >= 0 && fsync(note->fd) < 0)
@@ -97,24 +120,52 @@ static char *read_note(int target, struct sc_err *err)
 	return NULL;
 }
 
-/* name: its '/' at the end, if it is a directory, is cut off. */
-static void remove_one(char *name, struct sc_err *err)
+static int cannot_remove(int sys_errno, const char *name, struct sc_err *err)
 {
-	size_t len = strlen(name);
-	bool dir = len > 1 && name[len - 1] == '/';
+	return sc_err_sys(err, SC_ER_INTERNAL_ERROR, sys_errno,
+			  "cannot remove %s", name);
+}
 
-	if (name[0] != '/')
-		return;
+/* Is the file of that name the one that the id before the name tells of? 1, 0
+ * or -1. */
+static int is_noted(const char *id, const char *name, struct sc_err *err)
+{
+	char found[ID_CAP];
+	struct stat st;
+
+	if (lstat(name, &st) < 0)
+		return errno == ENOENT || errno == ENOTDIR
+			       ? 0
+			       : cannot_remove(errno, name, err);
+	identify(&st, found, sizeof(found));
+	return strlen(found) == (size_t)(name - id) &&
+	       !memcmp(found, id, strlen(found));
+}
+
+/* line: its '/' at the end, if it is a directory, is cut off. 0 or -1. */
+static int remove_one(char *line, struct sc_err *err)
+{
+	char *name = strchr(line, '/');
+	size_t len = name ? strlen(name) : 0;
+	bool dir = len > 1 && name[len - 1] == '/';
+	int rc;
+
+	if (!name)
+		return 0;
 	name[len - dir] = '\0';
-	if ((dir ? rmdir(name) : unlink(name)) < 0 && errno != ENOENT &&
-	    errno != ENOTDIR && errno != ENOTEMPTY)
-		sc_err_sys(err, SC_ER_INTERNAL_ERROR, errno, "cannot remove %s",
-			   name);
+	rc = name == line ? 1 : is_noted(line, name, err);
+	if (rc <= 0)
+		return rc;
+	if ((dir ? rmdir(name) : unlink(name)) == 0 || errno == ENOENT ||
+	    errno == ENOTDIR)
+		return 0;
+	return cannot_remove(errno, name, err);
 }
 
 int sc_outside_remove(int target, struct sc_err *err)
 {
 	CLEANUP_FREE char *text = read_note(target, err);
+	unsigned stay = 0;
 	char *line;
 
 	if (!text)
@@ -127,9 +178,10 @@ int sc_outside_remove(int target, struct sc_err *err)
 		end[-1] = '\0';
 		line = memrchr(text, '\n', (size_t)(end - 1 - text));
 		line = line ? line + 1 : text;
-		remove_one(line, err);
+		stay += remove_one(line, err) < 0;
 	}
-	return sc_err_is_set(err) ? -1 : 0;
+	return stay ? sc_err_context(err, "%u files or directories stay", stay)
+		    : 0;
 }
 
 void sc_outside_forget(int target)

@@ -7,13 +7,16 @@ which another directory stands there.
 import contextlib
 import os
 import shutil
+import signal
 import subprocess
 import threading
+import time
 
 import pytest
 
 from disks import disk, head, on_disk
-from helpers import OURS, add_user, clone_under_load, copying, instance, local, nothing_left, slow, unharmed
+from helpers import (OURS, Background, add_user, clone_under_load, copying, instance, local, nothing_left, slow, unharmed,
+                     wait_for)
 from inplace import ENDED, in_place, replace, tidy
 from proof.checks_files import SNAPCLONE, seen_with
 from proof.load import load
@@ -21,6 +24,7 @@ from proof.prove import prepare_donor
 from sandbox import Sandbox
 from service import Service
 from template import give
+from test_inplace_cancel import stopped
 from test_inplace_kill import COMMITTED, HOOKS, World, need_hooks
 
 LONG = pytest.mark.long
@@ -220,19 +224,45 @@ def test_instance(world, other):
     empty(third)
 
 
-@pytest.mark.parametrize('step', ['recipient:receive', pytest.param('recipient:seal', marks=LONG)])
-def test_instance_killed(world, other, step):
-    """The daemon dies: what it made is gone, and what others have there stays."""
-    recipient, third = other
-    target = world.box.path('clones') + '/killed'
+@contextlib.contextmanager
+def as_before(world, third, target):
+    """Nothing of a clone is left in the end, and what others have there stays."""
     os.makedirs(third + '/ext')
     with open(third + '/ext/own.ibd.txt', 'w', encoding='ascii') as f:
         f.write('own')
-    with world.ordered('other', SNAPCLONE_KILL_AFTER=step):
-        assert recipient.error(instance(world.donor, target))[0]
-    nothing_left(world.box, target)
-    assert files_of(third) == ['ext/own.ibd.txt'] and os.listdir(third) == ['ext']
-    empty(third)
+    give(third + '/ext')
+    try:
+        yield
+        nothing_left(world.box, target)
+        assert files_of(third) == ['ext/own.ibd.txt'] and os.listdir(third) == ['ext']
+    finally:
+        empty(third)
+
+
+@pytest.mark.parametrize('step', ['recipient:receive', 'recipient:commit',
+                                  pytest.param('recipient:seal', marks=LONG)])
+def test_instance_killed(world, other, step):
+    """The daemon dies, be it that it had committed."""
+    recipient, third = other
+    target = world.box.path('clones') + '/killed'
+    with as_before(world, third, target), world.ordered('other', SNAPCLONE_KILL_AFTER=step):
+        code, message = recipient.error(instance(world.donor, target))
+        assert code == 1815 and 'lost the daemon' in message, message
+
+
+def test_instance_killed_query(world, other):
+    """KILL QUERY when the daemon has committed, before it could say so."""
+    recipient, third = other
+    target = world.box.path('clones') + '/killed-query'
+    with as_before(world, third, target), world.ordered('other', SNAPCLONE_STOP_AFTER='recipient:commit'), \
+            Background(recipient, instance(world.donor, target)) as clone:
+        wait_for(lambda: stopped(recipient), 60, 'the commit')
+        assert 'ts.ibd' in files_of(third)
+        recipient.sql(f'KILL QUERY {clone.id}')
+        time.sleep(0.5)  # the statement tells the daemon to stop
+        for pid in stopped(recipient):
+            os.kill(pid, signal.SIGCONT)
+        assert clone.result()[0] == 1317
 
 
 def test_in_place(world):

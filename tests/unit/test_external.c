@@ -396,6 +396,60 @@ static void nor_of_one_that_died(void **state)
 	assert_int_equal(sc_outside_remove(target, &err), 0);
 }
 
+static void commit(void)
+{
+	deliver();
+	seal();
+	if (sc_stage_commit(stage, &err) < 0)
+		fail_msg("%s", err.msg);
+}
+
+/* It died, or the statement was killed, when it had committed. */
+static void nor_of_one_that_had_committed(void **state)
+{
+	(void)state;
+	commit();
+	assert_true(dir_fixture_has(ext.fd, "new/sub/t.ibd"));
+	if (sc_outside_remove(target, &err) < 0)
+		fail_msg("%s", err.msg);
+	expect_as_before();
+}
+
+/* It died between two renames. */
+static void nor_of_one_that_died_in_its_commit(void **state)
+{
+	(void)state;
+	deliver();
+	seal();
+	dir_fixture_put(ext.fd, "new/sub/t.ibd", "theirs", 6);
+	fx_expect_error(sc_stage_commit(stage, &err), &err, SC_ER_FILE_EXISTS,
+			far("new/sub/t.ibd"));
+	assert_true(dir_fixture_has(ext.fd, "ts.ibd"));
+	assert_true(dir_fixture_has(ext.fd, "new/sub/t.ibd.#clone"));
+	unlinkat(ext.fd, "new/sub/t.ibd", 0);
+	err = (struct sc_err)SC_ERR_INIT;
+	if (sc_outside_remove(target, &err) < 0)
+		fail_msg("%s", err.msg);
+	expect_as_before();
+}
+
+/* Ours went, theirs came, with the same inode where the file system likes to;
+ * what stays is told. */
+static void what_is_anothers_stays(void **state)
+{
+	(void)state;
+	commit();
+	unlinkat(ext.fd, "new/sub/t.ibd", 0);
+	dir_fixture_put(ext.fd, "new/sub/t.ibd", content[NEW_DIR], 2 * PAGE);
+	fx_expect_error(sc_outside_remove(target, &err), &err,
+			SC_ER_INTERNAL_ERROR, far("new/sub"));
+	assert_non_null(strstr(err.msg, "2 files or directories stay: "));
+	assert_non_null(strstr(err.msg, "Directory not empty"));
+	assert_true(dir_fixture_has(ext.fd, "new/sub/t.ibd"));
+	assert_false(dir_fixture_has(ext.fd, "ts.ibd"));
+	assert_false(dir_fixture_has(ext.fd, "db/t.ibd"));
+}
+
 static void passes_change_them(void **state)
 {
 	struct sc_file_changes changes = { 0 };
@@ -454,6 +508,9 @@ int main(void)
 		TEST(they_come_with_the_commit),
 		TEST(nothing_of_a_failed_one_stays),
 		TEST(nor_of_one_that_died),
+		TEST(nor_of_one_that_had_committed),
+		TEST(nor_of_one_that_died_in_its_commit),
+		TEST(what_is_anothers_stays),
 		TEST(passes_change_them),
 		TEST(refused),
 	};
