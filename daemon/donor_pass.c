@@ -122,6 +122,8 @@ static bool is_stale(void *ctx, const struct sc_file *have,
 	       was_written(have, now);
 }
 
+/* DDL took its name away, or gave that to another. Copies of an image are other
+ * inodes. */
 static bool is_moved(struct donor *d, const struct sc_file *file)
 {
 	CLEANUP_CLOSE int fd =
@@ -130,7 +132,8 @@ static bool is_moved(struct donor *d, const struct sc_file *file)
 
 	if (fd < 0 || sc_file_id_of(fd, &id) < 0)
 		return true;
-	return d->image->live && !sc_file_id_same(&id, &file->id);
+	return d->image->live ? !sc_file_id_same(&id, &file->id)
+			      : !sc_file_has_listed_space(fd, file);
 }
 
 bool donor_excused(void *ctx, const struct sc_file *file)

@@ -235,8 +235,11 @@ static int reread_until_whole(struct chunk *c, uint32_t at, struct sc_err *err)
 	return is_wrong(c, at, c->data + at, v, err);
 }
 
-/* The same; in the running file when the image has another, in which nothing
- * changes any more. */
+/*
+ * The same; in the running file when the image has another, in which nothing
+ * changes any more. RENAME or TRUNCATE may have put another tablespace under
+ * its name, whose page 0 would be believed.
+ */
 static int reread_page(struct chunk *c, uint32_t at, struct sc_err *err)
 {
 	const struct sc_copy *copy = c->checker->copy;
@@ -246,7 +249,7 @@ static int reread_page(struct chunk *c, uint32_t at, struct sc_err *err)
 
 	if (running && running != copy->image)
 		fd = running->open_file(running, c->file->path, true);
-	if (fd >= 0)
+	if (fd >= 0 && sc_file_has_listed_space(fd, c->file))
 		c->fd = fd;
 	rc = reread_until_whole(c, at, err);
 	c->fd = image_fd;

@@ -2,8 +2,12 @@
 /* Which file an open one is; see filelist.h. */
 #include "io/filelist.h"
 
+#include "io/base/fdio.h"
+#include "io/direct.h"
+
 #include <errno.h>
 #include <fcntl.h>
+#include <stdalign.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -46,4 +50,15 @@ int sc_file_open_listed(struct sc_image *image, const struct sc_file *file,
 	if (fd >= 0)
 		close(fd);
 	return rc;
+}
+
+bool sc_file_has_listed_space(int fd, const struct sc_file *file)
+{
+	alignas(SC_DIRECT_ALIGN) uint8_t page0[SC_DIRECT_ALIGN];
+
+	if (file->spec.first_page)
+		return true;
+	return sc_pread_full(fd, page0, sizeof(page0), 0) ==
+		       (ssize_t)sizeof(page0) &&
+	       sc_page_space(page0) == file->spec.space_id;
 }

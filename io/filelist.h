@@ -122,6 +122,10 @@ struct sc_file_id sc_file_id_from(const struct statx *st);
 int sc_file_open_listed(struct sc_image *image, const struct sc_file *file,
 			bool direct);
 
+/* Is an open file of the tablespace that was listed under its name? By page 0,
+ * which files of the system tablespace but the first do not have: true. */
+bool sc_file_has_listed_space(int fd, const struct sc_file *file);
+
 /* The same file, written since or not. */
 static inline bool sc_file_id_same(const struct sc_file_id *a,
 				   const struct sc_file_id *b)

@@ -130,6 +130,31 @@ static void read_again_in_the_running_file(void **state)
 	assert_memory_equal(data, disk, sizeof(data));
 }
 
+/* RENAME put another table under that name: its pages are sound, and not these.
+ */
+static void not_in_another_tablespace(void **state)
+{
+	struct sc_image running = { .open_file = open_running };
+	struct sc_page_spec other = fx_spec(FX_FLAGS_PLAIN, 77);
+	uint8_t *theirs = fx_pages(&other, PAGES, LSN);
+	int fd;
+
+	(void)state;
+	copy.running = &running;
+	dir_fixture_put(dir.fd, "db/t.ibd", theirs, sizeof(data));
+	free(theirs);
+	data[3 * SIZE + 700] ^= 1;
+	dir_fixture_put(dir.fd, "image", data, sizeof(data));
+	fd = openat(dir.fd, "image", O_RDONLY | O_CLOEXEC);
+	assert_true(fd >= 0);
+	assert_int_equal(
+		sc_copy_check(checker, &file, fd, 0, data, sizeof(data), &err),
+		-1);
+	close(fd);
+	assert_non_null(strstr(err.msg, "page 3 of db/t.ibd is corrupted"));
+	expect_counts(0, 0, 0, 0);
+}
+
 static void misplaced(void **state)
 {
 	(void)state;
@@ -369,6 +394,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		TEST(read_again),
 		TEST(read_again_in_the_running_file),
+		TEST(not_in_another_tablespace),
 		TEST(misplaced),
 		TEST(truncated),
 		TEST(part_of_a_page),
