@@ -37,10 +37,12 @@ static int check_newest(const struct sc_file *file,
 {
 	if (newest->lsn <= end_lsn)
 		return 0;
-	return sc_err_set(err, SC_ER_INTERNAL_ERROR,
-			  "page %" PRIu64 " of %s has LSN %" PRIu64
-			  ", above the end of the clone, %" PRIu64,
-			  newest->page, file->path, newest->lsn, end_lsn);
+	return sc_err_set(
+		err, SC_ER_INTERNAL_ERROR,
+		"page %" PRIu64 " of %s has LSN %" PRIu64
+		", above the end of the clone, %" PRIu64
+		"; HINT: a file that waits for IMPORT TABLESPACE comes from another server: import or remove it, and clone again",
+		newest->page, file->path, newest->lsn, end_lsn);
 }
 
 static int check_complete(struct sc_staged *stage, const struct sc_seal *seal,

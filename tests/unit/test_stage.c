@@ -590,7 +590,8 @@ static void page_above_the_end(void **state)
 			fx_expect_error(
 				seal(), &err, SC_ER_INTERNAL_ERROR,
 				"page 140 of db/holes.ibd has LSN 48193, above "
-				"the end of the clone, 48192");
+				"the end of the clone, 48192; HINT: a file that "
+				"waits for IMPORT TABLESPACE");
 		expect_nothing_left();
 		fx_again(setup, teardown);
 	}
