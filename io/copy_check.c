@@ -289,8 +289,9 @@ static int look_again(struct chunk *c, uint32_t at, enum sc_page_verdict v,
 		return repair_page(c, at, err);
 	if (v == SC_PAGE_MISPLACED)
 		return is_wrong(c, at, c->data + at, v, err);
-	/* Encrypted, no key: if it is torn, recovery repairs it with the
-	 * doublewrite files that go with an atomic image. */
+	/* Encrypted, no key: whether it is torn cannot be told. Should it be,
+	 * the server on the clone finds it, which has no copy of it either: no
+	 * doublewrite file is in a clone. */
 	c->unchecked++;
 	return 0;
 }

@@ -54,10 +54,4 @@ static inline bool sc_is_power_of_two(uint64_t v)
 	return v && !(v & (v - 1));
 }
 
-/* True when a + b does not fit; else *ret = a + b. */
-static inline bool sc_add_overflow(uint64_t a, uint64_t b, uint64_t *ret)
-{
-	return __builtin_add_overflow(a, b, ret);
-}
-
 #endif

@@ -147,7 +147,9 @@ static int bad_block(enum sc_redo_verdict verdict, uint64_t lsn,
 			  why[verdict]);
 }
 
-/* As sc_redo_blocks_judge(), encrypted blocks by the length in their header. */
+/* Judge blocks until one is not FULL, encrypted ones by the length in their
+ * header. The number of full ones; *ret_stop: of the next, FULL: there is none.
+ */
 static size_t judge_blocks(const uint8_t *data, size_t count, uint64_t lsn,
 			   enum sc_redo_verdict *ret_stop)
 {

@@ -47,7 +47,11 @@ enum sc_redo_verdict sc_redo_cipher_judge(struct sc_redo_cipher *c,
 					  struct sc_redo_block *ret,
 					  uint8_t *plain);
 
-/* sc_redo_blocks_judge() likewise. */
+/*
+ * The same of count consecutive blocks from lsn until one is not FULL. Returns
+ * the number of full ones; *ret_stop is the verdict on the next (FULL when
+ * there is none).
+ */
 size_t sc_redo_cipher_judge_all(struct sc_redo_cipher *c, const uint8_t *blocks,
 				size_t count, uint64_t lsn,
 				enum sc_redo_verdict *ret_stop);

@@ -135,21 +135,6 @@ enum sc_redo_verdict sc_redo_block_judge(const uint8_t *block, uint64_t lsn,
 		       : SC_REDO_TORN;
 }
 
-size_t sc_redo_blocks_judge(const uint8_t *blocks, size_t count, uint64_t lsn,
-			    enum sc_redo_verdict *ret_stop)
-{
-	size_t i;
-
-	*ret_stop = SC_REDO_FULL;
-	for (i = 0; i < count; i++) {
-		*ret_stop = sc_redo_block_judge(blocks + i * SC_REDO_BLOCK,
-						lsn + i * SC_REDO_BLOCK, NULL);
-		if (*ret_stop != SC_REDO_FULL)
-			break;
-	}
-	return i;
-}
-
 int sc_redo_block_cut(uint8_t *block, uint64_t lsn, uint64_t end_lsn)
 {
 	uint64_t keep = end_lsn - lsn;

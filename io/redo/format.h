@@ -137,14 +137,6 @@ enum sc_redo_verdict sc_redo_block_judge(const uint8_t *block, uint64_t lsn,
 					 struct sc_redo_block *ret);
 
 /*
- * Judge count consecutive blocks from lsn until one is not FULL. Returns the
- * number of full ones; *ret_stop is the verdict on the next (FULL when there
- * is none).
- */
-size_t sc_redo_blocks_judge(const uint8_t *blocks, size_t count, uint64_t lsn,
-			    enum sc_redo_verdict *ret_stop);
-
-/*
  * Cut a valid block to end_lsn, lsn + 12 <= end_lsn <= lsn + 512: data length,
  * zeros behind it, first_rec_group 0 when it lies behind, crc. A block that
  * ends there already stays as it is. Returns 0; -ERANGE when the block has
