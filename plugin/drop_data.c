@@ -46,8 +46,7 @@ static int drop_each(struct drop *d, struct sc_sql *sql, const char *query,
 		char quoted[600];
 
 		if (d->killed)
-			return sc_err_set(err, SC_ER_QUERY_INTERRUPTED,
-					  "Query execution was interrupted");
+			return sc_err_interrupted(err);
 		quote(name ? name : "", quoted, sizeof(quoted));
 		if (sc_sql_queryf(sql, NULL, err, "DROP %s `%s`", what,
 				  quoted) < 0)
@@ -125,8 +124,7 @@ static int wait_delay(struct st_thd *thd, unsigned delay_s, struct sc_err *err)
 
 	while (sc_now_ms() < until) {
 		if (sc_interrupted(thd))
-			return sc_err_set(err, SC_ER_QUERY_INTERRUPTED,
-					  "Query execution was interrupted");
+			return sc_err_interrupted(err);
 		sc_sleep_ms(100);
 	}
 	return 0;

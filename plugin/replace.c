@@ -38,8 +38,7 @@ static int quiesce(struct sc_replace *r, struct sc_sql *sql, struct sc_err *err)
 {
 	for (size_t i = 0; i < sc_replace_n_steps; i++) {
 		if (sc_replace_cancelled(r))
-			return sc_err_set(err, SC_ER_QUERY_INTERRUPTED,
-					  "Query execution was interrupted");
+			return sc_err_interrupted(err);
 		r->reached = i + 1;
 		if (sc_replace_steps[i].run(r, sql, err) < 0)
 			return -1;

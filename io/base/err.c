@@ -55,6 +55,12 @@ int sc_err_sys(struct sc_err *err, int code, int sys_errno, const char *fmt,
 	return -1;
 }
 
+int sc_err_interrupted(struct sc_err *err)
+{
+	return sc_err_set(err, SC_ER_QUERY_INTERRUPTED,
+			  "Query execution was interrupted");
+}
+
 int sc_err_context(struct sc_err *err, const char *fmt, ...)
 {
 	char whole[2 * sizeof(err->msg)];

@@ -68,6 +68,9 @@ int sc_err_set(struct sc_err *err, int code, const char *fmt, ...)
 int sc_err_sys(struct sc_err *err, int code, int sys_errno, const char *fmt,
 	       ...) __attribute__((format(printf, 4, 5)));
 
+/* 1317 with the server's text: a KILL ended it. Returns -1. */
+int sc_err_interrupted(struct sc_err *err);
+
 /* Put "context: " in front of the message. Returns -1. */
 int sc_err_context(struct sc_err *err, const char *fmt, ...)
 	__attribute__((format(printf, 2, 3)));

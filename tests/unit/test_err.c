@@ -128,6 +128,16 @@ static void context_on_a_full_message(void **state)
 	assert_memory_equal(err.msg, "job: xxx", 8);
 }
 
+static void interrupted_is_1317(void **state)
+{
+	struct sc_err err = SC_ERR_INIT;
+
+	(void)state;
+	assert_int_equal(sc_err_interrupted(&err), -1);
+	assert_int_equal(err.code, 1317);
+	assert_string_equal(err.msg, "Query execution was interrupted");
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -138,6 +148,7 @@ int main(void)
 		cmocka_unit_test(context_goes_in_front),
 		cmocka_unit_test(context_truncates),
 		cmocka_unit_test(context_on_a_full_message),
+		cmocka_unit_test(interrupted_is_1317),
 	};
 
 	return cmocka_run_group_tests(tests, group_setup, NULL);
