@@ -15,11 +15,23 @@
 struct sc_sql {
 	struct st_session *session;
 	unsigned id;
+	/* What the server says of the session and not of a statement: killed,
+	 * shut down. Of this statement only. */
+	struct sc_err err;
 };
 
+/* Called for as long as the session is open; 0 is an OK packet. */
 static void on_session_error(void *ctx, unsigned nr, const char *text)
 {
-	sc_err_set(ctx, (int)nr, "cannot open a session: %s", text);
+	struct sc_sql *sql = ctx;
+
+	if (nr)
+		sc_err_set(&sql->err, (int)nr, "%s", text ? text : "");
+}
+
+static struct st_thd *thd_of(const struct sc_sql *sql)
+{
+	return sc_session_info_service()->get_thd(sql->session);
 }
 
 /* Become mysql.session, with every privilege: that user lacks RELOAD, which
@@ -39,6 +51,14 @@ static int become_internal_user(struct st_session *session, struct sc_err *err)
 	return 0;
 }
 
+static int say_refused(const struct sc_sql *sql, const char *what,
+		       struct sc_err *err)
+{
+	if (!sc_err_is_set(&sql->err))
+		return sc_err_set(err, SC_ER_INTERNAL_ERROR, "%s", what);
+	return sc_err_set(err, sql->err.code, "%s: %s", what, sql->err.msg);
+}
+
 struct sc_sql *sc_sql_open(struct sc_err *err)
 {
 	struct st_session_service *service = sc_session_service();
@@ -50,10 +70,9 @@ struct sc_sql *sc_sql_open(struct sc_err *err)
 			   "cannot announce a thread to the server");
 		return NULL;
 	}
-	sql->session = service->open(on_session_error, err);
+	sql->session = service->open(on_session_error, sql);
 	if (!sql->session) {
-		sc_err_set(err, SC_ER_INTERNAL_ERROR,
-			   "cannot open a session in the server");
+		say_refused(sql, "cannot open a session in the server", err);
 		goto fail_thread;
 	}
 	if (become_internal_user(sql->session, err) < 0)
@@ -82,6 +101,18 @@ unsigned sc_sql_id(const struct sc_sql *sql)
 	return sql->id;
 }
 
+/* The server did not even begin with the statement. */
+static int not_run(const struct sc_sql *sql, const char *query,
+		   struct sc_err *err)
+{
+	char what[256];
+
+	if (thd_killed(thd_of(sql)))
+		return sc_err_interrupted(err);
+	snprintf(what, sizeof(what), "the server did not run: %.200s", query);
+	return say_refused(sql, what, err);
+}
+
 int sc_sql_query(struct sc_sql *sql, struct sc_rows *rows, const char *query,
 		 struct sc_err *err)
 {
@@ -93,14 +124,14 @@ int sc_sql_query(struct sc_sql *sql, struct sc_rows *rows, const char *query,
 		sc_rows_free(rows);
 	data.query.query = query;
 	data.query.length = (unsigned)strlen(query);
+	sql->err = (struct sc_err)SC_ERR_INIT;
 	rc = sc_command_service()->run(sql->session, ST_COM_QUERY, &data, NULL,
 				       &sc_sql_callbacks, ST_TEXT_PROTOCOL,
 				       &res);
 	if (res.error)
 		return sc_err_set(err, (int)res.error, "%s", res.text);
 	if (rc)
-		return sc_err_set(err, SC_ER_INTERNAL_ERROR,
-				  "the server did not run: %.200s", query);
+		return not_run(sql, query, err);
 	if (rows && rows->failed)
 		return sc_err_set(err, SC_ER_INTERNAL_ERROR,
 				  "out of memory for the result of: %.200s",
@@ -128,12 +159,18 @@ int sc_sql_queryf(struct sc_sql *sql, struct sc_rows *rows, struct sc_err *err,
 int sc_sql_lock_backup(struct sc_sql *sql, unsigned timeout_s,
 		       struct sc_err *err)
 {
-	struct st_thd *thd = sc_session_info_service()->get_thd(sql->session);
+	struct st_thd *thd = thd_of(sql);
 	struct st_thd *previous = NULL;
 
+	/* The error of an earlier try, which would stay otherwise, goes with
+	 * the next statement. */
+	if (sc_sql_query(sql, NULL, "DO 0", err) < 0)
+		return -1;
 	sc_session_service()->attach(sql->session, &previous);
 	if (!sc_server.backup_lock->acquire(thd, 0, timeout_s))
 		return 0;
+	if (thd_killed(thd))
+		return sc_err_interrupted(err);
 	if (!sc_raised(thd, err))
 		sc_err_set(
 			err, SC_ER_LOCK_WAIT_TIMEOUT,
@@ -143,8 +180,7 @@ int sc_sql_lock_backup(struct sc_sql *sql, unsigned timeout_s,
 
 void sc_sql_unlock_backup(struct sc_sql *sql)
 {
-	sc_server.backup_lock->release(
-		sc_session_info_service()->get_thd(sql->session));
+	sc_server.backup_lock->release(thd_of(sql));
 }
 
 int sc_sql_u64(struct sc_sql *sql, const char *query, unsigned long long *ret,

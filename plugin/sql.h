@@ -43,7 +43,8 @@ unsigned sc_sql_id(const struct sc_sql *sql);
 
 /*
  * Run one statement; rows (may be NULL) is cleared first. Returns 0, or -1
- * with the server's error number and message.
+ * with the server's error number and message. A session that was killed, also
+ * by KILL QUERY between two statements, runs none any more: 1317 for each.
  */
 int sc_sql_query(struct sc_sql *sql, struct sc_rows *rows, const char *query,
 		 struct sc_err *err);
