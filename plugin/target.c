@@ -45,40 +45,46 @@ static int set_path(struct sc_target *target, const char *data_dir,
 	return 0;
 }
 
-/* mkdir -p; counts what it made. Returns 0 or an errno. */
-static int make_dirs(struct sc_target *target)
+/* The first len bytes of path. Returns 0 or an errno. */
+static int make_dir(struct sc_target *target, size_t len)
 {
-	char *path = target->path;
+	char saved = target->path[len];
+	int rc;
 
-	for (char *slash = strchr(path + 1, '/'); slash;
-	     slash = strchr(slash + 1, '/')) {
-		int rc;
-
-		*slash = '\0';
-		rc = mkdir(path, 0750);
-		*slash = '/';
-		if (rc == 0)
-			target->made++;
-		else if (errno != EEXIST)
-			return errno;
-	}
-	if (mkdir(path, 0750) < 0)
-		return errno;
-	target->made++;
-	return 0;
+	target->path[len] = '\0';
+	rc = mkdir(target->path, 0750) < 0 ? errno : 0;
+	target->path[len] = saved;
+	if (rc == 0)
+		target->made[target->n_made++] = (uint16_t)len;
+	return rc;
 }
 
-/* rmdir the `made` last components, deepest first. */
+/* mkdir -p, but the target itself must not be there. Returns 0 or an errno. */
+static int make_dirs(struct sc_target *target)
+{
+	const char *path = target->path;
+
+	for (const char *slash = strchr(path + 1, '/'); slash;
+	     slash = strchr(slash + 1, '/')) {
+		int rc = make_dir(target, (size_t)(slash - path));
+
+		if (rc && rc != EEXIST)
+			return rc;
+	}
+	return make_dir(target, strlen(path));
+}
+
+/* rmdir what was made, and nothing else, deepest first. */
 static void unmake_dirs(struct sc_target *target)
 {
 	char path[sizeof(target->path)];
 
 	memcpy(path, target->path, sizeof(path));
-	for (; target->made > 0; target->made--) {
+	while (target->n_made > 0) {
+		path[target->made[--target->n_made]] = '\0';
 		if (rmdir(path) < 0 && errno != ENOENT)
 			sc_server_log(ST_LOG_WARNING, "cannot remove %s: %s",
 				      path, strerrordesc_np(errno));
-		*strrchr(path, '/') = '\0';
 	}
 }
 
@@ -146,7 +152,7 @@ static void remove_content(const struct sc_target *target)
 
 void sc_target_remove(struct sc_target *target)
 {
-	if (target->made)
+	if (target->n_made)
 		remove_content(target);
 	unmake_dirs(target);
 	sc_target_close(target);

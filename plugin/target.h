@@ -9,11 +9,18 @@
 
 #include "io/base/err.h"
 
+#include <stdint.h>
+
+#define SC_TARGET_PATH 4096
+#define SC_TARGET_MADE (SC_TARGET_PATH / 2) /* "/a/a/a..." */
+
 struct sc_target {
-	char path[4096]; /* absolute, without '/' at its end */
-	char name[256];	 /* last component */
+	char path[SC_TARGET_PATH]; /* absolute, without '/' at its end */
+	char name[256];		   /* last component */
 	int fd, parent_fd;
-	unsigned made; /* directories made: the target and parents */
+	/* What was made, the target last: lengths of the names in path. */
+	uint16_t made[SC_TARGET_MADE];
+	unsigned n_made;
 };
 
 /*
