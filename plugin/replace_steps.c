@@ -79,6 +79,10 @@ static int undo_read_only(struct sc_replace *r, struct sc_sql *sql,
 					   "SET GLOBAL read_only = OFF", err);
 }
 
+/* A channel's name as it stands between quotes, in this session's sql_mode. */
+#define QUOTED_CHANNEL                                                         \
+	"REPLACE(REPLACE(c.channel_name, X'27', X'2727'), X'5C', IF(FIND_IN_SET('NO_BACKSLASH_ESCAPES', @@SESSION.sql_mode), X'5C', X'5C5C'))"
+
 /* As stock: replication stops before the data goes. STOP REPLICA ignores the
  * backup lock while a CLONE replaces data. Group Replication's own channels
  * are not ours to stop; it cannot run now (3875). */
@@ -87,7 +91,8 @@ static int step_stop_replica(struct sc_replace *r, struct sc_sql *sql,
 {
 	if (sc_sql_query(
 		    sql, &r->channels,
-		    "SELECT c.channel_name, c.service_state <> 'OFF', a.service_state = 'ON' FROM performance_schema.replication_connection_status c JOIN performance_schema.replication_applier_status a USING (channel_name) WHERE c.channel_name NOT LIKE 'group|_replication|_%' ESCAPE '|' AND (c.service_state <> 'OFF' OR a.service_state = 'ON')",
+		    "SELECT " QUOTED_CHANNEL
+		    ", c.service_state <> 'OFF', a.service_state = 'ON' FROM performance_schema.replication_connection_status c JOIN performance_schema.replication_applier_status a USING (channel_name) WHERE c.channel_name NOT LIKE 'group|_replication|_%' ESCAPE '|' AND (c.service_state <> 'OFF' OR a.service_state = 'ON')",
 		    err) < 0)
 		return -1;
 	for (size_t i = 0; i < r->channels.count; i++) {

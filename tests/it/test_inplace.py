@@ -8,8 +8,8 @@ import time
 import pytest
 
 from helpers import (OURS, Background, copying, fast, need_ours, only_ours, slow, start_donor, unharmed, wait_for)
-from inplace import (ENDED, STAGES, EndWatcher, changed, in_place, is_clone, own_data, progress, recipient_of, replace,
-                     replicate, state, status, tidy)
+from inplace import (ENDED, STAGES, EndWatcher, changed, channels, in_place, is_clone, own_data, progress, recipient_of,
+                     replace, replicate, state, status, tidy)
 from proof.checks_server import replica_error
 from proof.prove import Case, failures, prove_in_place, table
 from proof.writer import Writers, now_us
@@ -203,6 +203,18 @@ def test_running_replica(pair):
     wait_for(lambda: recipient.value(caught_up) or replica_error(recipient), what='replication')
     assert replica_error(recipient) == ''
     recipient.sql('STOP REPLICA', 'RESET REPLICA ALL')
+
+
+@pytest.mark.parametrize('mode', ['', 'NO_BACKSLASH_ESCAPES'])
+def test_channel_names(pair, mode):
+    """A channel with a name that has to be quoted."""
+    _, donor, recipient = pair
+    recipient.sql("CHANGE REPLICATION SOURCE TO SOURCE_HOST='127.0.0.1' FOR CHANNEL 'it''s a \\\\ channel'",
+                  "START REPLICA SQL_THREAD FOR CHANNEL 'it''s a \\\\ channel'", f"SET GLOBAL sql_mode = '{mode}'")
+    assert channels(recipient)["it's a \\ channel"] == ['OFF', 'ON']
+    before = state(recipient)
+    replace(recipient, in_place(donor))
+    is_clone(recipient, donor, before)
 
 
 def make_rich(server, name):
