@@ -15,8 +15,9 @@ struct sc_replace {
 	struct sc_killer killer;
 	/* The thread's own: */
 	size_t reached;			 /* steps begun */
-	bool read_only, super_read_only; /* as they were */
-	struct sc_rows channels;	 /* name, receiver ran, applier ran */
+	bool read_only, super_read_only; /* as they were, */
+	bool read_only_known;		 /* once they were read */
+	struct sc_rows channels; /* name, quoted, receiver ran, applier ran */
 
 	pthread_mutex_t lock; /* what follows */
 	pthread_cond_t changed;

@@ -63,13 +63,14 @@ static int step_read_only(struct sc_replace *r, struct sc_sql *sql,
 		return -1;
 	r->read_only = is_on(&rows, 0);
 	r->super_read_only = is_on(&rows, 1);
+	r->read_only_known = true;
 	return sc_sql_query(sql, NULL, "SET GLOBAL super_read_only = ON", err);
 }
 
 static int undo_read_only(struct sc_replace *r, struct sc_sql *sql,
 			  struct sc_err *err)
 {
-	if (r->super_read_only)
+	if (!r->read_only_known || r->super_read_only)
 		return 0;
 	if (sc_sql_query(sql, NULL, "SET GLOBAL super_read_only = OFF", err) <
 	    0)
