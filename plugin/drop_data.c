@@ -77,25 +77,42 @@ static int drop_all(struct drop *d, struct sc_sql *sql, struct sc_err *err)
 		"TABLESPACE", err);
 }
 
-/* super_read_only would refuse it; the server gets it back at once. */
+static int set_super_read_only(struct sc_sql *sql, const char *value,
+			       struct sc_err *err)
+{
+	return sc_sql_queryf(sql, NULL, err, "SET GLOBAL super_read_only = %s",
+			     value);
+}
+
+/* super_read_only would refuse it; the server gets it back at once, from a
+ * session that the KILL of the clone does not reach. */
 static int drop_writable(struct drop *d, struct sc_sql *sql, struct sc_err *err)
 {
-	unsigned long long super;
+	struct sc_sql *restorer = sc_sql_open_beside(err);
 	struct sc_err back = SC_ERR_INIT;
 	int rc;
 
-	if (sc_sql_u64(sql, "SELECT @@GLOBAL.super_read_only", &super, err) < 0)
+	if (!restorer)
 		return -1;
-	if (super && sc_sql_query(sql, NULL, "SET GLOBAL super_read_only = OFF",
-				  err) < 0)
-		return -1;
-	rc = drop_all(d, sql, err);
-	if (super && sc_sql_query(sql, NULL, "SET GLOBAL super_read_only = ON",
-				  &back) < 0)
+	rc = set_super_read_only(sql, "OFF", err);
+	if (rc == 0)
+		rc = drop_all(d, sql, err);
+	d->session_id = 0;
+	if (set_super_read_only(restorer, "ON", &back) < 0)
 		sc_server_log(ST_LOG_ERROR,
 			      "clone: super_read_only cannot be set again: %s",
 			      back.msg);
+	sc_sql_close(restorer);
 	return rc;
+}
+
+static int drop(struct drop *d, struct sc_sql *sql, struct sc_err *err)
+{
+	unsigned long long super;
+
+	if (sc_sql_u64(sql, "SELECT @@GLOBAL.super_read_only", &super, err) < 0)
+		return -1;
+	return super ? drop_writable(d, sql, err) : drop_all(d, sql, err);
 }
 
 static void *drop_main(void *arg)
@@ -105,7 +122,7 @@ static void *drop_main(void *arg)
 
 	if (sql) {
 		d->session_id = sc_sql_id(sql);
-		drop_writable(d, sql, &d->err);
+		drop(d, sql, &d->err);
 		d->session_id = 0;
 	}
 	sc_sql_close(sql);

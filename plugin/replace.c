@@ -18,7 +18,8 @@ static void set_session(struct sc_replace *r, unsigned id)
 	r->session_id = id;
 }
 
-/* The killer works while the thread is quiescing, not when it undoes. */
+/* The killer works while the thread is quiescing, not when it undoes. A KILL
+ * that comes late hits a session that has nothing to do any more. */
 static unsigned session_to_kill(void *owner)
 {
 	struct sc_replace *r = owner;
@@ -80,18 +81,20 @@ static void undo(struct sc_replace *r, struct sc_sql *sql)
 	}
 }
 
-static void *replace_main(void *arg)
+/* `sql` quiesces and holds the backup lock. KILL QUERY between two statements
+ * ends a session for good: the undo has one of its own, which nobody kills and
+ * which is there before anything changes. */
+static void run(struct sc_replace *r, struct sc_sql *sql, struct sc_sql *undoer,
+		struct sc_err *err)
 {
-	struct sc_replace *r = arg;
-	struct sc_err err = SC_ERR_INIT;
-	struct sc_sql *sql = sc_sql_open(&err);
 	int rc = -1;
 
-	if (sql) {
+	if (undoer) {
 		set_session(r, sc_sql_id(sql));
-		rc = quiesce(r, sql, &err);
+		rc = quiesce(r, sql, err);
+		set_session(r, 0);
 	}
-	report(r, rc, &err);
+	report(r, rc, err);
 	switch (await_verdict(r)) {
 	case SC_REPLACE_COMMIT:
 		sc_replace_reset(sql);
@@ -102,9 +105,18 @@ static void *replace_main(void *arg)
 			"clone: this server stays super_read_only, because a clone that failed could not be removed from its data directory; HINT: restart it, which rolls back");
 		break;
 	default:
-		if (sql)
-			undo(r, sql);
+		undo(r, undoer);
 	}
+}
+
+static void *replace_main(void *arg)
+{
+	struct sc_err err = SC_ERR_INIT;
+	struct sc_sql *sql = sc_sql_open(&err);
+	struct sc_sql *undoer = sql ? sc_sql_open_beside(&err) : NULL;
+
+	run(arg, sql, undoer, &err);
+	sc_sql_close(undoer);
 	sc_sql_close(sql);
 	return NULL;
 }

@@ -7,7 +7,8 @@
  *
  * Quiesce: backup lock, super_read_only (not persisted), STOP REPLICA, the
  * GTID sets saved and the binary logs hard-linked in #clone. Then, after the
- * daemon's commit, RESET BINARY LOGS AND GTIDS; without it, everything back.
+ * daemon's commit, RESET BINARY LOGS AND GTIDS; without it, everything back,
+ * whatever was killed.
  */
 #ifndef SC_PLUGIN_REPLACE_H
 #define SC_PLUGIN_REPLACE_H

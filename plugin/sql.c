@@ -15,6 +15,7 @@
 struct sc_sql {
 	struct st_session *session;
 	unsigned id;
+	bool announced; /* the thread, by this session */
 	/* What the server says of the session and not of a statement: killed,
 	 * shut down. Of this statement only. */
 	struct sc_err err;
@@ -59,32 +60,45 @@ static int say_refused(const struct sc_sql *sql, const char *what,
 	return sc_err_set(err, sql->err.code, "%s: %s", what, sql->err.msg);
 }
 
-struct sc_sql *sc_sql_open(struct sc_err *err)
+struct sc_sql *sc_sql_open_beside(struct sc_err *err)
 {
 	struct st_session_service *service = sc_session_service();
 	struct sc_sql *sql = calloc(1, sizeof(*sql));
 
-	if (!sql || service->init_thread(sc_server.plugin)) {
-		free(sql);
-		sc_err_set(err, SC_ER_INTERNAL_ERROR,
-			   "cannot announce a thread to the server");
+	if (!sql) {
+		sc_err_set(err, SC_ER_INTERNAL_ERROR, "out of memory");
 		return NULL;
 	}
 	sql->session = service->open(on_session_error, sql);
 	if (!sql->session) {
 		say_refused(sql, "cannot open a session in the server", err);
-		goto fail_thread;
+	} else if (become_internal_user(sql->session, err) == 0) {
+		sql->id =
+			sc_session_info_service()->get_session_id(sql->session);
+		return sql;
+	} else {
+		service->close(sql->session);
 	}
-	if (become_internal_user(sql->session, err) < 0)
-		goto fail_session;
-	sql->id = sc_session_info_service()->get_session_id(sql->session);
-	return sql;
-fail_session:
-	service->close(sql->session);
-fail_thread:
-	service->deinit_thread();
 	free(sql);
 	return NULL;
+}
+
+struct sc_sql *sc_sql_open(struct sc_err *err)
+{
+	struct st_session_service *service = sc_session_service();
+	struct sc_sql *sql;
+
+	if (service->init_thread(sc_server.plugin)) {
+		sc_err_set(err, SC_ER_INTERNAL_ERROR,
+			   "cannot announce a thread to the server");
+		return NULL;
+	}
+	sql = sc_sql_open_beside(err);
+	if (sql)
+		sql->announced = true;
+	else
+		service->deinit_thread();
+	return sql;
 }
 
 void sc_sql_close(struct sc_sql *sql)
@@ -92,7 +106,8 @@ void sc_sql_close(struct sc_sql *sql)
 	if (!sql)
 		return;
 	sc_session_service()->close(sql->session);
-	sc_session_service()->deinit_thread();
+	if (sql->announced)
+		sc_session_service()->deinit_thread();
 	free(sql);
 }
 

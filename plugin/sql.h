@@ -2,7 +2,8 @@
 /*
  * SQL from inside the plugin: a session of its own, as mysql.session with all
  * privileges, on a thread of its own (never a statement's thread, whose row in
- * performance_schema.threads would get lost). One thread uses a session.
+ * performance_schema.threads would get lost). One thread uses a session, and
+ * may have a second one beside it.
  */
 #ifndef SC_PLUGIN_SQL_H
 #define SC_PLUGIN_SQL_H
@@ -33,6 +34,13 @@ const char *sc_rows_get(const struct sc_rows *rows, size_t row, size_t column);
  * thread must close the session before it ends.
  */
 struct sc_sql *sc_sql_open(struct sc_err *err);
+
+/*
+ * Another session on a thread that has one, to be closed before that one; so
+ * that a KILL of the one does not stop what the other is for. NULL with err on
+ * failure.
+ */
+struct sc_sql *sc_sql_open_beside(struct sc_err *err);
 
 /* Close the session (rolls back, gives back its locks) and the thread's
  * announcement. NULL is legal. */

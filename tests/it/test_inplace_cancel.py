@@ -10,10 +10,11 @@ import socket
 import threading
 import time
 
+import pymysql
 import pytest
 
 from helpers import Background, copying, daemons, fast, slow, wait_for
-from inplace import Unchanged, changed, in_place, is_clone, own_data, replace, replicate, state, status, tidy
+from inplace import ENDED, Unchanged, changed, in_place, is_clone, own_data, replace, replicate, state, status, tidy
 from leftovers import read
 from sandbox import Sandbox
 from test_inplace_kill import HOOKS, World, need_hooks
@@ -161,8 +162,12 @@ def test_ends(world, stage, way):
     assert took[-1] < WITHIN_S, took
 
 
-def test_stop_replica(world):
-    """STOP REPLICA itself cannot be interrupted: a KILL counts when it has ended, and replication runs again."""
+@contextlib.contextmanager
+def stopping_replica(world):
+    """A clone in place that waits in STOP REPLICA, which goes on when the lock is given back: (clone, lock's cursor).
+
+    Afterwards replication runs again, and all is as it was.
+    """
     donor, recipient = world.donor, world.recipient
     locker = recipient.connect()
     before = state(recipient)
@@ -172,15 +177,49 @@ def test_stop_replica(world):
         wait_for(lambda: recipient.value("SELECT COUNT(*) FROM information_schema.processlist "
                                          "WHERE state = 'Waiting for global read lock'"))
         with Background(recipient, in_place(donor)) as clone:
-            wait_for(lambda: recipient.value("SELECT COUNT(*) FROM information_schema.processlist "
-                                             "WHERE info LIKE 'PLUGIN: STOP REPLICA%'"))
-            recipient.sql(f'KILL QUERY {clone.id}')
-            time.sleep(0.5)
-            cur.execute('UNLOCK TABLES')
-            assert clone.result(30)[0] == 1317
+            wait_for(lambda: session_in(recipient, 'STOP REPLICA') or not clone.running)
+            yield clone, cur
     locker.close()
     caught_up = f"SELECT GTID_SUBSET('{donor.value('SELECT @@gtid_executed')}', @@gtid_executed)"
     wait_for(lambda: recipient.value(caught_up), what='replication')
     tidy(recipient)
     found = changed(before, state(recipient), 'data', 'gtid_executed', 'binary logs')
     assert not found, found
+
+
+def session_in(server, statement):
+    """Id of the plugin's session that runs such a statement, or None."""
+    rows = server.sql(f"SELECT id FROM information_schema.processlist WHERE info LIKE 'PLUGIN: {statement}%'")
+    return rows[0][0] if rows else None
+
+
+def test_stop_replica(world):
+    """STOP REPLICA itself cannot be interrupted: a KILL counts when it has ended, and replication runs again."""
+    with stopping_replica(world) as (clone, lock):
+        world.recipient.sql(f'KILL QUERY {clone.id}')
+        time.sleep(0.5)
+        lock.execute('UNLOCK TABLES')
+        assert clone.result(30)[0] == 1317
+
+
+def killing(server, victim):
+    """KILL QUERY in a loop, until that session is gone."""
+    with server.connect() as conn, conn.cursor() as cur, contextlib.suppress(pymysql.err.OperationalError):
+        while True:
+            cur.execute(f'KILL QUERY {victim}')
+
+
+@pytest.mark.parametrize('read_only', ['OFF', 'ON'])
+def test_its_session_is_killed(world, read_only):
+    """A KILL that comes between two statements ends the plugin's session: what it has done is undone nevertheless."""
+    recipient = world.recipient
+    recipient.sql(f'SET GLOBAL super_read_only = {read_only}')
+    with stopping_replica(world) as (clone, lock):
+        killer = threading.Thread(target=killing, args=(recipient, session_in(recipient, 'STOP REPLICA')))
+        killer.start()
+        lock.execute('UNLOCK TABLES')
+        code, message = clone.result(30)
+        print(f'{code} {message}')
+        assert code not in ENDED  # whatever the statement that was hit makes of it
+        killer.join()
+    recipient.sql('SET GLOBAL read_only = OFF')
