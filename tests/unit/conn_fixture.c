@@ -27,7 +27,7 @@ void fx_tcp_pair(int *ret_server, int *ret_client)
 	int listener = sc_listen("127.0.0.1", 0, &port, &err);
 
 	assert_true(listener >= 0);
-	*ret_client = sc_connect("127.0.0.1", port, 1000, &never, &err);
+	*ret_client = sc_connect("127.0.0.1", port, FX_LIMIT_MS, &never, &err);
 	assert_true(*ret_client >= 0);
 	*ret_server = sc_accept(listener);
 	assert_true(*ret_server >= 0);

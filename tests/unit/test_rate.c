@@ -142,15 +142,18 @@ static void no_bursts_after_a_pause(void **state)
 {
 	struct sc_rate rate;
 	unsigned free = 0;
+	uint64_t began;
 
 	(void)state;
 	sc_rate_init(&rate, 100);
 	while (!sc_rate_book(&rate, SC_MIB))
 		;
 	sc_sleep_ms(1000);
+	began = sc_now_ms();
 	while (!sc_rate_book(&rate, SC_MIB))
 		free++;
-	assert_in_range(free, 25, 35);
+	/* One more in each 10 ms that this took. */
+	assert_in_range(free, 25, 35 + (sc_now_ms() - began) / 10);
 	sc_rate_destroy(&rate);
 }
 
@@ -161,10 +164,10 @@ static void stop_ends_a_wait(void **state)
 	uint64_t began = sc_now_ms(), turn;
 
 	(void)state;
-	sc_rate_init(&rate, 10);
+	sc_rate_init(&rate, 1);
 	turn = book_ahead(&rate, 100);
 	sc_rate_wait(&rate, turn, &stop);
-	assert_true(sc_now_ms() - began < 1000);
+	assert_true(sc_now_ms() - began < 10000);
 	sc_rate_set(&rate, 1000);
 	stop = false;
 	sc_rate_wait(&rate, turn, &stop);

@@ -162,7 +162,7 @@ static void ended_by_another(void **state)
 struct writer {
 	int fd;
 	atomic_bool stop;
-	unsigned written;
+	atomic_uint written;
 };
 
 static void *write_pages(void *arg)
@@ -209,8 +209,8 @@ static void pages_are_whole(struct fs *fs, int flags)
 
 	assert_true(w.fd >= 0);
 	pthread_create(&thread, NULL, write_pages, &w);
-	/* Two at least, however slow they are. */
-	for (; sc_now_ms() < end || copies < 2; copies++) {
+	/* Two at least, and 100 pages, however slow they are. */
+	for (; sc_now_ms() < end || copies < 2 || w.written < 100; copies++) {
 		int dst = sc_reflink_tmpfile(fs->fd);
 
 		assert_int_equal(sc_reflink_file(&r, src, dst, NULL), 0);

@@ -115,6 +115,8 @@ static void below(void **state)
 	(void)state;
 	config.image_reserve = UINT32_MAX;
 	assert_int_equal(sc_reserve_start(&request, &reserve, &reason), 0);
+	for (int i = 0; i < 10000 && !given_up; i++)
+		sc_sleep_ms(1);
 	sc_sleep_ms(LONG_MS);
 	sc_reserve_stop(reserve);
 	assert_int_equal(given_up, 1);

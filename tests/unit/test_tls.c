@@ -339,7 +339,7 @@ static void wake_reader(bool read_only)
 	sc_sleep_ms(20);
 	fx_client.conn->ops->shutdown(fx_client.conn, read_only);
 	fx_join(&fx_client);
-	assert_true(sc_now_ms() - began < 1000);
+	assert_true(sc_now_ms() - began < FX_SOON_MS);
 	assert_int_equal(fx_client.err.sys_errno, ECONNRESET);
 	/* After read_only the last words still go out. */
 	assert_int_equal(sc_conn_write(fx_client.conn, "x", 1, &err),
@@ -385,7 +385,7 @@ static void shutdown_wakes_a_writer(void **state)
 		fx_client.conn->ops->shutdown(fx_client.conn, false);
 		fx_join(&fx_client);
 		assert_true(sc_err_is_set(&fx_client.err));
-		assert_true(sc_now_ms() - began < 1000);
+		assert_true(sc_now_ms() - began < FX_SOON_MS);
 		again();
 	}
 }
@@ -403,7 +403,7 @@ static void shutdown_wakes_a_handshake(void **state)
 		shutdown(fd, SHUT_RDWR);
 		fx_join(e);
 		expect_refused(e);
-		assert_true(sc_now_ms() - began < 1000);
+		assert_true(sc_now_ms() - began < FX_SOON_MS);
 		again();
 	}
 }
@@ -461,7 +461,7 @@ static void silent_peer_is_left(void **state)
 		fx_join(e);
 		expect_refused(e);
 		assert_true(sc_now_ms() - began >= 90);
-		assert_true(sc_now_ms() - began < 1000);
+		assert_true(sc_now_ms() - began < FX_SOON_MS);
 		again();
 	}
 }
@@ -617,7 +617,7 @@ static void connect_gives_up_in_time(void **state)
 			 -1);
 	assert_int_equal(err.sys_errno, ETIMEDOUT);
 	assert_true(sc_now_ms() - began >= 190);
-	assert_true(sc_now_ms() - began < 1000);
+	assert_true(sc_now_ms() - began < FX_SOON_MS);
 	close_full(&f);
 }
 
@@ -639,11 +639,11 @@ static void connect_stops_on_the_flag(void **state)
 	(void)state;
 	fill_listener(&f);
 	pthread_create(&thread, NULL, raise_flag, &stop);
-	assert_int_equal(sc_connect("127.0.0.1", f.port, 10000, &stop, &err),
+	assert_int_equal(sc_connect("127.0.0.1", f.port, 60000, &stop, &err),
 			 -1);
 	pthread_join(thread, NULL);
 	assert_int_equal(err.sys_errno, ECANCELED);
-	assert_true(sc_now_ms() - began < 1000);
+	assert_true(sc_now_ms() - began < FX_SOON_MS);
 	close_full(&f);
 }
 
