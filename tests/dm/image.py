@@ -4,9 +4,11 @@ import os
 import subprocess
 
 from devices import run
+from helpers import wait_for
 
 TREE = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 TOOL = os.path.join(TREE, 'build', 'hooks', 'dm', 'image_tool')
+BARE = os.path.join(TREE, 'build', 'dm', 'bare_swap')
 # The steps of daemon/dm_image.c and dm_reap.c, as SNAPCLONE_KILL_AFTER names them.
 MAKE = ['cow', 'real', 'snapshot', 'sync', 'load', 'swap', 'mount']
 UNDO = ['mount', 'load', 'swap', 'load', 'snapshot', 'real', 'cow']
@@ -72,10 +74,25 @@ def make_killed(directory, table, step, *options):
     assert done.returncode == -9, f'{table} {step}: {done}'
 
 
+def bare_swap(directory):
+    """Microseconds of a suspend and resume, without an image, of the device under a directory."""
+    device = os.stat(directory).st_dev
+    done = subprocess.run([BARE, f'{os.major(device)}:{os.minor(device)}', '1'], stdout=subprocess.PIPE,
+                          timeout=2 * LIMIT_S, check=True)
+    return int(done.stdout)
+
+
 def suspended():
     """Names of suspended devices."""
     lines = run('dmsetup', 'info', '-c', '--noheadings', '-o', 'name,suspended').splitlines()
     return [line for line in lines if line.endswith('Suspended')]
+
+
+def await_undone(message, clones):
+    """A clone failed with that message. When it says that its image is still being given back, wait until nothing of one,
+    nor in the directory of clones, is left."""
+    if 'the image is still being given back' in message:
+        wait_for(lambda: '-snapclone-' not in run('dmsetup', 'ls') and not os.listdir(clones), 60, 'the end of the image')
 
 
 def file_sum(data):

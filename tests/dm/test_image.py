@@ -1,19 +1,24 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """Images of devices: they keep what was, whatever stands below, and nothing that ends a process leaves anything behind."""
+import contextlib
 import os
 import signal
 import subprocess
 import time
+from statistics import median
 
 import pytest
 
 from devices import LAYOUTS, MKFS, linear, lose_writes, run, sectors
-from image import MAKE, REAP, TOOL, UNDO, Image, file_sum, make_killed, reap, refusal, suspended
+from helpers import wait_for
+from image import MAKE, REAP, TOOL, UNDO, Image, bare_swap, file_sum, make_killed, reap, refusal, suspended
 
 DISKS = ('300M', '300M', '300M', '300M')
 MEMORY = '1G'
 OLD, NEW = os.urandom(1 << 20), os.urandom(1 << 20)
 COW = '--cow=/dev/disk2'
+ROUNDS = 6  # of what others use of the machine only some are slow
+DIRTY_MIB = 32
 
 
 def write(path, data):
@@ -223,21 +228,35 @@ def test_foreign_table(volume):
     works(data)
 
 
+@contextlib.contextmanager
+def much_written(data):
+    """Somebody writes a large file through the page cache, and much of it is dirty."""
+    def dirty_mib():
+        lines = read('/proc/meminfo').decode().splitlines()
+        return sum(int(line.split()[1]) for line in lines if line.startswith(('Dirty:', 'Writeback:'))) // 1024
+
+    with subprocess.Popen(['dd', 'if=/dev/zero', f'of={data}/big', 'bs=1M', 'count=450', 'conv=notrunc'],
+                          stderr=subprocess.DEVNULL) as writer:
+        time.sleep(0.2)
+        wait_for(lambda: dirty_mib() >= DIRTY_MIB, what='dirty pages')
+        yield writer
+
+
 @pytest.mark.parametrize('kind', ['xfs', 'ext4'])
 def test_much_is_dirty(volume, kind):
-    """Dirty pages are written before the swap and not while writers wait: it takes a fraction of their write-back."""
+    """Dirty pages are written before the swap and not while writers wait: it takes a fraction of a bare suspend and resume,
+    which writes them."""
     data = volume('segments', kind)
-    swaps = []
-    for _ in range(2):
-        with subprocess.Popen(['dd', 'if=/dev/zero', f'of={data}/big', 'bs=1M', 'count=450', 'conv=notrunc'],
-                              stderr=subprocess.DEVNULL) as writer:
-            time.sleep(0.2)
-            with Image(data, '--cow=/dev/disk2', '--cow=/dev/disk3') as image:
-                writer.wait(60)
-                assert image.ask('cat f') == file_sum(OLD)
-            swaps.append(int(image.made[1]))
-    print('swaps', swaps)
-    assert min(swaps) < 400000
+    bare, swaps = [], []
+    while len(swaps) < 2 or (len(swaps) < ROUNDS and median(swaps) >= median(bare) / 2):
+        with much_written(data):
+            bare.append(bare_swap(data))
+        with much_written(data) as writer, Image(data, '--cow=/dev/disk2', '--cow=/dev/disk3') as image:
+            writer.wait(60)
+            assert image.ask('cat f') == file_sum(OLD)
+        swaps.append(int(image.made[1]))
+    print('bare', bare, 'swaps', swaps)
+    assert median(swaps) < median(bare) / 2
 
 
 def test_frozen_stays_frozen(volume):
