@@ -89,6 +89,8 @@ def main():
         if ':' in what:
             life = f'{directory}/record.{len(glob.glob(directory + "/record.*"))}'
             with Writers(server, life, threads=WRITERS):
+                wait_for(lambda: any(os.path.getsize(f'{life}/{n + 1}.acks') for n in range(WRITERS)
+                                     if os.path.exists(f'{life}/{n + 1}.acks')), what='an acknowledged commit')
                 time.sleep(BUSY_S)
                 stop_at(mounted, what)
                 time.sleep(BUSY_S)

@@ -9,14 +9,14 @@ from devices import linear, run
 from guest import ALL
 from helpers import (Background, clone_under_load, copying, fast, instance, local, slow, start_recipient, unharmed,
                      wait_for)
-from image import suspended
+from image import await_undone, suspended
 from proof.load import load
 from template import BUILD
 from world import AREA, SECOND, SMALL, World
 
 DISKS = ('700M', '500M', '1G', '48M', '1500M')
 MEMORY = '3G'
-LIMIT_S = 450
+LIMIT_S = 600
 NOISE = ('churn', 'blobs')
 HOOKS = os.path.join(BUILD, 'hooks')
 
@@ -84,6 +84,7 @@ def ended(world, clone, donor, pid, *words):
     assert code and any(word in message for word in words), f'{code}: {message}'
     fast(donor)
     unharmed(donor, pid)
+    await_undone(message, world.box.path('clones'))
     assert suspended() == []
     assert os.listdir(world.box.path('clones')) == []
 
@@ -134,8 +135,8 @@ def test_what_ends_a_clone(clean, world):
     slow(donor)
     with Background(donor, local(world.target())) as clone:
         copying(donor)
-        status = snapclone('status', f'--socket={world.service.path}')
-        assert re.search(r'copy-on-write area \d+ of (700|47) MiB', status), status
+        wait_for(lambda: re.search(r'copy-on-write area \d+ of (700|47) MiB',
+                                   snapclone('status', f'--socket={world.service.path}')), what='an area in the status')
         filler = f'{world.data}/proof/filler'
         run('dd', 'if=/dev/zero', f'of={filler}', 'bs=1M', 'count=100', 'conv=fsync', 'status=none')
         ended(world, clone, donor, pid, 'copy-on-write area of apart')

@@ -18,7 +18,7 @@ from world import AREA, SECOND, SMALL, World
 
 DISKS = ('1200M', '300M', '1G', '64M', '1500M')
 MEMORY = '3G'
-LIMIT_S = 300
+LIMIT_S = 600
 UNDO = ('undo_001', 'undo_002')
 
 
@@ -62,7 +62,7 @@ def test_redo_lost(world):
     donor.sql("SET GLOBAL clone_provider = 'DM'")
     world.note_tables()
     pid, target, record = donor.pid, world.target(), world.box.path('record')
-    slow(donor, 10)
+    slow(donor)
     before, began = donor.value('SELECT @@gtid_executed'), now_us()
     with Writers(donor, record, noise=('churn', 'blobs')), Background(donor, local(target)) as clone:
         with OtherConsumer(donor):
