@@ -12,7 +12,7 @@ import re
 TREE = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 INSIDE = os.path.exists('/host/ctl')  # a guest
 ALL = os.environ.get('DM_ALL') == '1'  # in the guest: the tests that take long, too
-DEFAULTS = {'DISKS': (), 'MEMORY': '2G', 'LIMIT_S': 240, 'ALL_LIMIT_S': 900, 'HOST': False}
+DEFAULTS = {'DISKS': (), 'MEMORY': '2G', 'LIMIT_S': 400, 'ALL_LIMIT_S': 900, 'HOST': False}
 # What no test may provoke.
 FATAL = re.compile(r'\bBUG\b|\bWARNING:|\bOops\b|blocked for more than|Kernel panic|Call Trace|general protection|'
                    r'possible recursive locking|INFO: task|list_(add|del) corruption|Internal error|XFS_WANT_CORRUPTED')

@@ -16,7 +16,7 @@ from template import copy_template
 DISKS = ('768M', '4G', '1G', '1G', '1G')
 BASE, LOG, DONOR, COW, CUT_COW = (f'/dev/disk{n}' for n in range(5))
 MEMORY = '3G'
-LIMIT_S = 400
+LIMIT_S = 600
 ALL_LIMIT_S = 1200
 STARTS = 25  # servers started, of the moments at which names changed in #clone
 STARTING_EVERY = 1 if ALL else 6  # flushes looked at while InnoDB recovers: most of them
@@ -130,7 +130,7 @@ class World:
         """Start a server on a copy; 'old' or 'new', anything else is an error."""
         self.recipient.start()
         try:
-            tidy(self.recipient, 10)
+            tidy(self.recipient, 30)
             found = changed(self.before, state(self.recipient), 'binary logs')
             if not found:
                 return 'old'

@@ -8,7 +8,7 @@ from guest import ALL, TREE
 from image import MAKE, UNDO
 
 HOST = True  # boots guests of its own
-LIMIT_S = 300
+LIMIT_S = 500
 ALL_LIMIT_S = 900
 STEPS = [f'dm:{step}' for step in MAKE] + [f'dm undo:{step}' for step in dict.fromkeys(UNDO)]
 SAMPLE = ['dm:swap', 'dm:mount', 'dm undo:load']
