@@ -71,9 +71,7 @@ static int on_error(struct sc_donor *d, struct sc_dec *dec)
 
 	if (sc_ctl_get_error(dec, &error) < 0)
 		return -1;
-	sc_err_set(&d->state.err,
-		   error.code ? (int)error.code : SC_ER_INTERNAL_ERROR, "%s",
-		   error.message);
+	sc_err_set(&d->state.err, (int)error.code, "%s", error.message);
 	d->heard.lost = true;
 	return 0;
 }

@@ -62,9 +62,7 @@ static int on_daemon_error(struct sc_recipient *r, struct sc_dec *dec)
 
 	if (sc_ctl_get_error(dec, &error) < 0)
 		return -1;
-	sc_err_set(&r->daemon_err,
-		   error.code ? (int)error.code : SC_ER_INTERNAL_ERROR, "%s",
-		   error.message);
+	sc_err_set(&r->daemon_err, (int)error.code, "%s", error.message);
 	r->daemon_gone = true;
 	return 0;
 }
