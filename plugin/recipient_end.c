@@ -8,6 +8,8 @@
 #include "io/base/clock.h"
 #include "plugin/services.h"
 
+#include <string.h>
+
 #define CAUSE_MS 2000 /* how long to wait for the other side's reason */
 #define UNDO_MS 4000  /* the daemon stops and removes what it made */
 #define DONOR_END_MS 5000
@@ -108,4 +110,6 @@ void sc_recipient_leave(struct sc_recipient *r, int rc, struct sc_err *err)
 		sc_link_close(&r->link);
 	sc_peer_disconnect(&r->peer);
 	sc_com_config_free(&r->own);
+	/* Polls after the daemon's start may have brought it again. */
+	explicit_bzero(r->state.key, sizeof(r->state.key));
 }
