@@ -53,7 +53,7 @@ struct sc_consumer {
 	bool started; /* under lock: register was tried */
 	atomic_bool stop;
 	_Atomic uint64_t followed_lsn;
-	_Atomic uint64_t followed_ms; /* sc_now_ms() of the last message */
+	_Atomic uint64_t followed_ms; /* sc_now_ms() of the last; 0: none yet */
 };
 
 struct sc_donor {

@@ -230,6 +230,7 @@ static int hold_redo_again(struct sc_donor *d, struct sc_err *err)
 	sc_consumer_stop(d);
 	atomic_store(&d->consumer.stop, false);
 	atomic_store(&d->consumer.followed_lsn, 0);
+	atomic_store(&d->consumer.followed_ms, 0); /* not heard yet */
 	pthread_mutex_lock(&d->lock);
 	d->consumer.started = false;
 	pthread_mutex_unlock(&d->lock);
