@@ -66,7 +66,6 @@ static void *job_main(void *arg)
 		set_session(d, sc_sql_id(sql));
 		rc = sc_donor_run(d, sql, &err);
 		set_session(d, 0);
-		/* Gives back the lock, before anyone hears of the end. */
 		sc_sql_close(sql);
 	}
 	log_result(d, rc, &err);

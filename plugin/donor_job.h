@@ -63,6 +63,7 @@ struct sc_donor {
 	struct sc_consumer consumer;
 	pthread_t job_thread, reader_thread;
 	struct sc_ctl_seal seal; /* job thread until DONE */
+	bool start_sent;	 /* DONOR_START: the daemon may have a job */
 	/* The job thread's: the backup lock, and what was found under it. */
 	bool lock_held;
 	uint64_t locked_ms, quiet_lsn;

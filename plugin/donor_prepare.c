@@ -339,5 +339,6 @@ int sc_donor_send_start(struct sc_donor *d, struct sc_sql *sql,
 	fill_start(d, &roots.m, &start);
 	sc_ctl_put_donor_start(&enc, &start);
 	explicit_bzero(start.key, sizeof(start.key));
+	d->start_sent = true;
 	return sc_link_send(&d->link, SC_CTL_DONOR_START, &enc, fds, n, err);
 }

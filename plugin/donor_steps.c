@@ -90,14 +90,14 @@ static int open_link(struct sc_donor *d, struct sc_err *err)
 }
 
 /* A job that ends early is cancelled; the daemon answers when everything it
- * made is undone. */
+ * made is undone. Without a job it answers nothing. */
 static void await_undone(struct sc_donor *d)
 {
 	struct sc_err ignored = SC_ERR_INIT;
 	struct timespec until;
 	SC_LOCK_SCOPE(&d->lock);
 
-	if (!d->reader_running || d->heard.done || d->heard.lost)
+	if (!d->start_sent || d->heard.done || d->heard.lost)
 		return;
 	if (!d->cancelled &&
 	    sc_link_send(&d->link, SC_CTL_CANCEL, NULL, NULL, 0, &ignored) < 0)
@@ -162,7 +162,6 @@ static int run_steps(struct sc_donor *d, struct sc_sql *sql, struct sc_err *err)
 	if (sc_donor_precheck(d, sql, err) < 0 ||
 	    sc_link_greet(&d->link, err) < 0)
 		return -1;
-	/* Closing the session gives the lock back. */
 	if (sc_donor_quiet(d, sql, err) < 0 || sc_consumer_start(d, err) < 0)
 		return -1;
 	return copy_and_seal(d, sql, err);
@@ -176,6 +175,8 @@ int sc_donor_run(struct sc_donor *d, struct sc_sql *sql, struct sc_err *err)
 	if (open_link(d, err) < 0)
 		return -1;
 	rc = run_steps(d, sql, err);
+	/* DDL need not wait for the end of a daemon that failed. */
+	sc_donor_unlock(d, sql);
 	sc_consumer_stop(d);
 	close_link(d);
 	return rc;

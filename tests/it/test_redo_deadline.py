@@ -3,6 +3,7 @@
 DDL does not wait for a daemon that is silent under the lock."""
 import contextlib
 import itertools
+import os
 import shutil
 import threading
 import time
@@ -202,3 +203,44 @@ def test_daemon_silent_under_the_lock():
             wait_for(lambda: not daemons(donor), what='the end of the daemon')
             unharmed(donor, pid)
         assert box.leftovers() == []
+
+
+# ---- a clone that has failed ----------------------------------------------------------------------------------------
+
+
+def test_killed_under_the_lock(box):
+    """The lock is held, and the daemon does not end by itself: DDL goes on at once, before it was ended."""
+    donor = start_donor(box, megabytes=12)
+    pid, target = donor.pid, box.path('clones') + '/c'
+    donor.sql('SET GLOBAL clone_block_ddl = ON')
+    slow(donor, 4)
+    with Background(donor, local(target)) as clone:
+        copying(donor)
+        with stopped(donor):
+            assert donor.error('SET lock_wait_timeout = 1', 'DROP TABLE IF EXISTS proof.m')[0] == 1205
+            donor.sql(f'KILL QUERY {clone.id}')
+            began = time.monotonic()
+            donor.sql('SET lock_wait_timeout = 30', 'SET sql_log_bin = 0', 'DROP TABLE IF EXISTS proof.m')
+            took = time.monotonic() - began
+        assert clone.result()[0] == 1317
+    print(f'DDL waited for {took:.2f} s')
+    assert took < 4  # the daemon is killed after 6 s
+    nothing_left(box, target)
+    unharmed(donor, pid)
+
+
+def test_failed_before_the_daemon_has_a_job(box):
+    """Nobody waits for the end of a job that never began."""
+    donor = start_donor(box, megabytes=0)
+    gone, target = box.path('gone'), box.path('clones') + '/c'
+    donor.sql(f"SET GLOBAL innodb_tmpdir = '{gone}'")
+    os.rmdir(gone)
+    took = []
+    while not took or (took[-1] > 3 and len(took) < 3):  # it flushes: the disk may take its time
+        began = time.monotonic()
+        code, message = donor.error(local(target))
+        took.append(time.monotonic() - began)
+        assert code and f'cannot open the temporary directory {gone}' in message, (code, message)
+    print(f'the clone failed after {took} s')
+    assert took[-1] < 3
+    nothing_left(box, target)
