@@ -151,7 +151,8 @@ int sc_donor_await_image(struct sc_donor *d, struct sc_sql *sql,
 int sc_consumer_start(struct sc_donor *d, struct sc_err *err);
 void sc_consumer_stop(struct sc_donor *d);
 
-/* donor_keys.c: answer KEYS_WANTED; d->lock is held. 0 or -1. */
+/* donor_keys.c: answer KEYS_WANTED; reader thread, without d->lock, as it takes
+ * as long as the keyring does. 0 or -1. */
 int sc_donor_give_keys(struct sc_donor *d, struct sc_dec *dec,
 		       struct sc_err *err);
 /* The error of encrypted data without TLS. -1. */

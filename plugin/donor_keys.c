@@ -19,23 +19,38 @@ int sc_donor_needs_tls(struct sc_err *err)
 			  "Clone needs SSL connection for encrypted table.");
 }
 
+static bool find(struct sc_donor *d, const struct sc_key_ref *ref,
+		 struct sc_master_key *ret)
+{
+	const struct sc_master_key *known;
+	SC_LOCK_SCOPE(&d->lock);
+
+	known = sc_key_list_find(&d->keys, ref);
+	if (known)
+		*ret = *known;
+	return known;
+}
+
+static int keep(struct sc_donor *d, const struct sc_master_key *key)
+{
+	SC_LOCK_SCOPE(&d->lock);
+
+	return sc_key_list_add(&d->keys, key);
+}
+
 /* One key: into `answer`, if the keyring has it. A keyring that fails is the
  * daemon's to complain of: it knows what the key is for. */
 static int read_one(struct sc_donor *d, const struct sc_key_ref *ref,
 		    struct sc_key_list *answer, struct sc_err *err)
 {
-	const struct sc_master_key *known = sc_key_list_find(&d->keys, ref);
 	struct sc_err why = SC_ERR_INIT;
 	struct sc_master_key key = { 0 };
-	int rc = 1;
+	bool known = find(d, ref, &key);
+	int rc = known ? 1 : sc_keyring_read(ref, &key, &why);
 
-	if (known)
-		key = *known;
-	else
-		rc = sc_keyring_read(ref, &key, &why);
 	if (rc < 0)
 		sc_server_log(ST_LOG_WARNING, "clone: %s", why.msg);
-	if (rc == 1 && ((!known && sc_key_list_add(&d->keys, &key) < 0) ||
+	if (rc == 1 && ((!known && keep(d, &key) < 0) ||
 			sc_key_list_add(answer, &key) < 0))
 		sc_err_set(err, SC_ER_INTERNAL_ERROR, "out of memory");
 	explicit_bzero(&key, sizeof(key));

@@ -12,6 +12,7 @@
 #include "io/base/cleanup.h"
 #include "io/base/clock.h"
 #include "io/base/num.h"
+#include "io/base/step.h"
 #include "plugin/services.h"
 
 #include <errno.h>
@@ -166,21 +167,6 @@ int sc_donor_await_image(struct sc_donor *d, struct sc_sql *sql,
 	return 0;
 }
 
-#ifdef SC_TEST_HOOKS
-/* Tests do not wait for that long. */
-static int silent_ms(void)
-{
-	const char *ms = getenv("SNAPCLONE_SILENT_MS");
-
-	return ms ? atoi(ms) : SILENT_MS;
-}
-#else
-static int silent_ms(void)
-{
-	return SILENT_MS;
-}
-#endif
-
 /* Does the daemon say how far it has read the redo? */
 static bool is_heard(struct sc_donor *d, unsigned within_ms)
 {
@@ -194,7 +180,7 @@ static bool is_heard(struct sc_donor *d, unsigned within_ms)
  * takes, but DDL does not wait for a daemon that does nothing. */
 static int await_settled(struct sc_donor *d, struct sc_err *err)
 {
-	int ms = silent_ms(), rc;
+	int ms = sc_test_ms("SNAPCLONE_SILENT_MS", SILENT_MS), rc;
 
 	while ((rc = sc_donor_await_or(d, &d->heard.settled, ms, err)) == 0) {
 		if (!is_heard(d, (unsigned)ms))

@@ -2,7 +2,9 @@
 /*
  * The thread that listens to the daemon for a donor job. It does nothing that
  * waits but to read the keyring, so that positions of the redo follower reach
- * the consumer thread at once even while the job thread is in SQL.
+ * the consumer thread at once even while the job thread is in SQL. A keyring
+ * may hang for long: it is read without d->lock, so that the consumer thread
+ * can give up meanwhile.
  */
 #include "plugin/donor_job.h"
 
@@ -76,19 +78,6 @@ static int on_error(struct sc_donor *d, struct sc_dec *dec)
 	return 0;
 }
 
-/* A clone that cannot have its keys has failed. */
-static int on_keys_wanted(struct sc_donor *d, struct sc_dec *dec)
-{
-	struct sc_err err = SC_ERR_INIT;
-
-	if (sc_donor_give_keys(d, dec, &err) == 0)
-		return 0;
-	if (!sc_err_is_set(&d->state.err))
-		d->state.err = err;
-	d->heard.lost = true;
-	return 0;
-}
-
 /* Set a flag that may be set only after another one. */
 static int on_flag(bool *flag, bool after)
 {
@@ -121,8 +110,6 @@ static int handle(struct sc_donor *d, struct sc_ctl_msg *msg)
 		return on_flag(&heard->sealed, heard->settled);
 	case SC_CTL_REDO_DONE:
 		return on_flag(&heard->redo_done, heard->sealed);
-	case SC_CTL_KEYS_WANTED:
-		return on_keys_wanted(d, &dec);
 	case SC_CTL_DONE:
 		return on_done(d, &dec);
 	case SC_CTL_ERROR:
@@ -155,6 +142,16 @@ static void lose(struct sc_donor *d, const struct sc_err *err)
 	pthread_cond_broadcast(&d->changed);
 }
 
+/* A clone that cannot have its keys has failed. */
+static void on_keys_wanted(struct sc_donor *d, struct sc_ctl_msg *msg)
+{
+	struct sc_dec dec = sc_ctl_body(msg);
+	struct sc_err err = SC_ERR_INIT;
+
+	if (sc_donor_give_keys(d, &dec, &err) < 0)
+		lose(d, &err);
+}
+
 static bool stop_wanted(struct sc_donor *d)
 {
 	SC_LOCK_SCOPE(&d->lock);
@@ -173,7 +170,9 @@ static void *reader_main(void *arg)
 
 		if (rc < 0)
 			lose(d, &err);
-		if (rc == 1)
+		else if (rc == 1 && msg.type == SC_CTL_KEYS_WANTED)
+			on_keys_wanted(d, &msg);
+		else if (rc == 1)
 			take(d, &msg);
 	}
 	return NULL;

@@ -2,6 +2,8 @@
 /* Master keys in mysqld's keyring; see keyring.h. */
 #include "plugin/keyring.h"
 
+#include "io/base/clock.h"
+#include "io/base/step.h"
 #include "plugin/services.h"
 
 #include <string.h>
@@ -77,6 +79,7 @@ int sc_keyring_read(const struct sc_key_ref *ref, struct sc_master_key *ret,
 
 	sc_key_name(ref, name);
 	ret->ref = *ref;
+	sc_sleep_ms(sc_test_ms("SNAPCLONE_KEYRING_MS", 0));
 	if (!reader || reader->init(name, NULL, &object))
 		rc = unusable(err);
 	else if (object)

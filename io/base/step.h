@@ -5,8 +5,9 @@
  * as SIGKILL would, when the environment variable SNAPCLONE_KILL_AFTER names
  * the step (table:step), and with SNAPCLONE_KILL_PARENT=1 the parent too (an
  * embedded daemon's mysqld); SNAPCLONE_STOP_AFTER stops it there (SIGSTOP).
- * sc_step_report() is the fault campaign's (tests/fault/hooks.c). In other
- * builds this is nothing.
+ * sc_step_report() is the fault campaign's (tests/fault/hooks.c). And
+ * sc_test_ms() takes times from the environment that tests do not wait for, or
+ * want to. In other builds this is nothing.
  */
 #ifndef SC_BASE_STEP_H
 #define SC_BASE_STEP_H
@@ -44,11 +45,24 @@ static inline void sc_step_done(const char *table, const char *step)
 		kill(getppid(), SIGKILL);
 	raise(SIGKILL);
 }
+
+static inline int sc_test_ms(const char *variable, int ms)
+{
+	const char *value = getenv(variable);
+
+	return value ? atoi(value) : ms;
+}
 #else
 static inline void sc_step_done(const char *table, const char *step)
 {
 	(void)table;
 	(void)step;
+}
+
+static inline int sc_test_ms(const char *variable, int ms)
+{
+	(void)variable;
+	return ms;
 }
 #endif
 

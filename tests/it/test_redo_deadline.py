@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""A clone never holds the donor's commits: not when its daemon stands still, not when its seal waits for a lock, and
-DDL does not wait for a daemon that is silent under the lock."""
+"""A clone never holds the donor's commits: not when its daemon stands still, not when its seal waits for a lock or its
+keyring hangs, and DDL does not wait for a daemon that is silent under the lock."""
 import contextlib
 import itertools
 import os
@@ -75,9 +75,9 @@ class Commits:
 
 
 @contextlib.contextmanager
-def loaded(box):
+def loaded(box, **options):
     """A donor whose redo is overwritten soon, and commits."""
-    donor = start_donor(box, megabytes=12, innodb_redo_log_capacity=CAPACITY)
+    donor = start_donor(box, megabytes=12, innodb_redo_log_capacity=CAPACITY, **options)
     donor.sql('SET sql_log_bin = 0', 'CREATE TABLE proof.held (i INT PRIMARY KEY)')
     with Writers(donor, box.path('record'), threads=1, noise=('churn', 'load')), Commits(donor) as commits:
         yield donor, commits
@@ -202,6 +202,28 @@ def test_daemon_silent_under_the_lock():
             assert longest[-1] < limit, longest
             wait_for(lambda: not daemons(donor), what='the end of the daemon')
             unharmed(donor, pid)
+        assert box.leftovers() == []
+
+
+def test_keyring_hangs():
+    """The donor's keyring answers after 20 s: commits go on meanwhile, and the clone can be killed."""
+    need_hooks()
+    with Sandbox(build=HOOKS) as box:
+        box.env['SNAPCLONE_KEYRING_MS'] = '20000'
+        target = box.path('clones') + '/c'
+        with loaded(box, keyring_file=True, default_table_encryption='ON') as (donor, commits):
+            pid, limit = donor.pid, commits.calm_s(donor)
+            commits.forget()
+            with Background(donor, local(target)) as clone:
+                wait_for(lambda: 'clone goes on without holding redo files' in donor.log_text(), 15,
+                         'a consumer that gives up')
+                time.sleep(3)  # what is left of the redo log is full then, if it did not
+                print(f'with a keyring that hung the longest commit took {1000 * commits.longest():.0f} ms')
+                assert clone.running and commits.longest() < limit
+                donor.sql(f'KILL QUERY {clone.id}')
+                assert clone.result()[0] == 1317
+            unharmed(donor, pid)
+        nothing_left(box, target)
         assert box.leftovers() == []
 
 
