@@ -6,6 +6,7 @@
 #include "io/base/cleanup.h"
 #include "io/base/clock.h"
 #include "plugin/services.h"
+#include "plugin/status.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -99,12 +100,27 @@ static int make_secrets(struct sc_donor_state *state)
 		       : errno;
 }
 
+/* As stock. Once that clone is committed the new files have their names, but
+ * the server still is the old one. */
+int sc_donor_check_own(struct sc_err *err)
+{
+	if (!sc_status_replacing())
+		return 0;
+	return sc_err_set(
+		err, SC_ER_CLONE_TOO_MANY,
+		"a clone replaces this server's own data, so it cannot be a donor");
+}
+
 struct sc_donor *sc_donor_start(const struct sc_donor_request *request,
 				struct sc_err *err)
 {
-	struct sc_donor *d = calloc(1, sizeof(*d));
-	int rc = d ? make_secrets(&d->state) : ENOMEM;
+	struct sc_donor *d;
+	int rc;
 
+	if (sc_donor_check_own(err) < 0)
+		return NULL;
+	d = calloc(1, sizeof(*d));
+	rc = d ? make_secrets(&d->state) : ENOMEM;
 	if (rc == 0)
 		rc = init_sync(d);
 	if (rc == 0) {

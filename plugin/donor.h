@@ -48,8 +48,8 @@ struct sc_donor_state {
 struct sc_donor;
 
 /*
- * Begin. Returns at once; NULL with err set when not even a thread can be
- * had. The request is copied.
+ * Begin. Returns at once; NULL with err set when this server is being replaced
+ * by a clone (3634), or not even a thread can be had. The request is copied.
  */
 struct sc_donor *sc_donor_start(const struct sc_donor_request *request,
 				struct sc_err *err);

@@ -96,6 +96,9 @@ extern const struct sc_err sc_donor_cancelled;
  * returns. 0 or -1. */
 int sc_donor_run(struct sc_donor *d, struct sc_sql *sql, struct sc_err *err);
 
+/* donor.c: 0, or -1 (3634) when this server is being replaced by a clone. */
+int sc_donor_check_own(struct sc_err *err);
+
 /* 0, or -1 (1317) when the job was cancelled. */
 int sc_donor_check_cancel(struct sc_donor *d, struct sc_err *err);
 

@@ -25,7 +25,9 @@
 #define SILENT_MS 60000 /* of a daemon under the lock: it is stopped */
 #define IMAGE_MS 1000	/* DDL waits for an image */
 
-/* 1 held, 0 not within the time, -1 (killed, cancelled). */
+/* 1 held, 0 not within the time, -1 (killed, cancelled, this server is being
+ * replaced). A clone that replaces it holds this lock while it commits, and
+ * waits for it before: while we have it, the files are this server's. */
 static int try_lock(struct sc_donor *d, struct sc_sql *sql, unsigned timeout_s,
 		    struct sc_err *err)
 {
@@ -36,7 +38,7 @@ static int try_lock(struct sc_donor *d, struct sc_sql *sql, unsigned timeout_s,
 	if (sc_sql_lock_backup(sql, timeout_s, &why) == 0) {
 		d->lock_held = true;
 		d->locked_ms = sc_now_ms();
-		return 1;
+		return sc_donor_check_own(err) < 0 ? -1 : 1;
 	}
 	if (why.code == SC_ER_LOCK_WAIT_TIMEOUT)
 		return 0;

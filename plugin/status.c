@@ -55,6 +55,13 @@ static bool into_this_server(void)
 	return !strcmp(record.destination, SC_LOCAL_INSTANCE);
 }
 
+bool sc_status_replacing(void)
+{
+	SC_LOCK_SCOPE(&lock);
+
+	return running && into_this_server();
+}
+
 static void stage_begin(uint32_t stage)
 {
 	struct sc_stage_row *row = &record.stages[stage];

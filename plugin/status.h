@@ -71,6 +71,10 @@ void sc_status_end(const struct sc_err *err, int target_fd);
  * it is recorded then. No other clone can begin until that. */
 void sc_status_restarting(void);
 
+/* A clone replaces this server's own data: it runs, or waits for the restart.
+ */
+bool sc_status_replacing(void);
+
 /* What start-up found out about a clone this server was started on. */
 void sc_status_set_position(const char *binlog_file, uint64_t position,
 			    const char *gtid_executed);

@@ -7,10 +7,12 @@ import time
 
 import pytest
 
-from helpers import (OURS, Background, copying, fast, need_ours, only_ours, slow, start_donor, unharmed, wait_for)
+from helpers import (OURS, Background, add_user, copying, fast, instance, need_ours, only_ours, slow, start_donor,
+                     unharmed, wait_for)
 from inplace import (ENDED, STAGES, EndWatcher, changed, channels, in_place, is_clone, own_data, progress, recipient_of,
                      replace, replicate, state, status, tidy)
 from proof.checks_server import replica_error
+from proof.load import load
 from proof.prove import Case, failures, prove_in_place, table
 from proof.writer import Writers, now_us
 
@@ -274,3 +276,60 @@ def test_two_at_once(pair):
         assert clone.result()[0] in ENDED
     recipient.wait_restarted(runs)
     is_clone(recipient, donor)
+
+
+# ---- recipients that are donors ----------------------------------------------------------------------------------
+
+
+def cascade(box):
+    """A donor, a recipient that has data of its own, and a recipient of that one."""
+    donor = start_donor(box)
+    middle = recipient_of(box, donor, name='middle')
+    add_user(middle)
+    load(middle, 10, tables=2)
+    return donor, middle, recipient_of(box, middle, name='last')
+
+
+def test_being_replaced_is_no_donor(box):
+    """3634 from a donor that is a recipient itself, which goes on; when it has become the clone, it is a donor."""
+    only_ours()
+    donor, middle, last = cascade(box)
+    target, runs, before = box.path('clones') + '/c', len(middle.statuses()), state(last)
+    slow(middle, 20)
+    with Background(middle, in_place(donor)) as clone:
+        copying(middle)
+        for statement in (instance(middle, target), in_place(middle)):
+            assert last.error(statement) == (
+                3862, 'Clone Donor Error: 3634 : Too many concurrent clone operations. Maximum allowed - 1..')
+        assert not os.path.exists(target)
+        assert changed(before, state(last)) == []
+        assert clone.running
+        fast(middle)
+        assert clone.result()[0] in ENDED
+    middle.wait_restarted(runs)
+    is_clone(middle, donor)
+    replace(last, in_place(middle))
+    is_clone(last, donor)
+
+
+def test_donor_gets_replaced(box):
+    """A clone that had begun before fails when it would be sealed; the donor becomes the other clone."""
+    only_ours()
+    donor, middle, last = cascade(box)
+    target, runs = box.path('clones') + '/c', len(middle.statuses())
+    slow(last, 20)
+    slow(middle, 10)
+    with Background(last, instance(middle, target)) as other:
+        copying(last)
+        with Background(middle, in_place(donor)) as clone:
+            copying(middle)
+            assert other.running
+            fast(last)
+            code, message = other.result()
+            assert code == 3862 and message.startswith("Clone Donor Error: 3634 : a clone replaces this server's own data")
+            assert not os.path.exists(target)
+            assert clone.running
+            fast(middle)
+            assert clone.result()[0] in ENDED
+    middle.wait_restarted(runs)
+    is_clone(middle, donor)
