@@ -7,6 +7,7 @@
 
 #include "io/base/clock.h"
 #include "io/base/num.h"
+#include "io/base/step.h"
 #include "plugin/com.h"
 #include "plugin/config.h"
 #include "plugin/donor.h"
@@ -19,7 +20,10 @@
 #include <string.h>
 
 #define IDLE_MS 60000 /* a recipient polls every 200 ms */
-#define POLL_MS 500   /* how often KILL is looked for */
+/* Before START it may drop its data, which takes as long as it takes, and wait
+ * for an hour (clone_drop_data_first, clone_delay_after_data_drop). */
+#define AGREED_MS (24 * 3600 * 1000)
+#define POLL_MS 500 /* how often KILL is looked for */
 
 struct session {
 	struct st_thd *thd;
@@ -251,12 +255,19 @@ static int report(struct session *s, struct sc_err *err)
 
 /* ---- the loop ------------------------------------------------------------ */
 
+static uint64_t idle_ms(const struct session *s)
+{
+	if (s->greeted && !s->donor)
+		return AGREED_MS;
+	return (uint64_t)sc_test_ms("SNAPCLONE_IDLE_MS", IDLE_MS);
+}
+
 /* 0 there is a command, -1 the recipient is silent or we are killed. Every
  * command is answered before the next one is sent, so nothing waits unseen in
  * a TLS or compression buffer. */
 static int wait_command(struct session *s, struct sc_err *err)
 {
-	uint64_t deadline = sc_now_ms() + IDLE_MS;
+	uint64_t deadline = sc_now_ms() + idle_ms(s);
 
 	for (;;) {
 		int rc = sc_net_wait_readable(s->fd, POLL_MS);

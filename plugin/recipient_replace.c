@@ -103,12 +103,17 @@ int sc_recipient_check_in_place(const struct sc_com_config *own,
 	return check_files(own, donor, err);
 }
 
-/* One look at everybody while something is waited for. */
+/*
+ * One look at everybody while something is waited for. The donor is asked so
+ * that it does not take us for lost. It has given all that is needed: should it
+ * fail now, that is said when the clone has ended.
+ */
 static int look(struct sc_recipient *r, struct sc_err *err)
 {
-	if (sc_recipient_check_killed(r, err) < 0 || sc_recipient_hear(r) < 0)
+	if (sc_recipient_check_killed(r, err) < 0)
 		return -1;
-	return 0;
+	sc_recipient_poll(r);
+	return sc_recipient_hear(r);
 }
 
 static int quiesce(struct sc_recipient *r, struct sc_err *err)

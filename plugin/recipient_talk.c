@@ -18,8 +18,12 @@ int sc_recipient_check_killed(struct sc_recipient *r, struct sc_err *err)
 			  "Query execution was interrupted");
 }
 
+/* One that failed, or is gone, is not asked again: the connection may be in no
+ * state for it. */
 static int ask_donor(struct sc_recipient *r, unsigned wait_ms)
 {
+	if (sc_err_is_set(&r->donor_err))
+		return -1;
 	r->polled_ms = sc_now_ms();
 	if (sc_peer_poll(&r->peer, wait_ms, &r->state, &r->donor_err) < 0)
 		return -1;
