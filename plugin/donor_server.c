@@ -275,8 +275,7 @@ static int wait_command(struct session *s, struct sc_err *err)
 		if (rc > 0)
 			return 0;
 		if (thd_killed(s->thd))
-			return sc_err_set(err, SC_ER_QUERY_INTERRUPTED,
-					  "Query execution was interrupted");
+			return sc_err_interrupted(err);
 		if (rc < 0 || sc_now_ms() > deadline)
 			return sc_err_set(err, SC_ER_CLONE_PROTOCOL,
 					  "the clone recipient is silent");

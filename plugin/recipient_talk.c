@@ -14,8 +14,7 @@ int sc_recipient_check_killed(struct sc_recipient *r, struct sc_err *err)
 {
 	if (!sc_interrupted(r->thd))
 		return 0;
-	return sc_err_set(err, SC_ER_QUERY_INTERRUPTED,
-			  "Query execution was interrupted");
+	return sc_err_interrupted(err);
 }
 
 /* One that failed, or is gone, is not asked again: the connection may be in no
