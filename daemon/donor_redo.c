@@ -273,26 +273,37 @@ int donor_start_sender(struct donor *d, struct sc_err *err)
 	return 0;
 }
 
-int donor_follow_image(struct donor *d, struct sc_err *err)
+/* Another follower goes on in the image; false: its redo is not there. */
+static bool switch_to_image(struct donor *d)
 {
-	struct sc_redo_follow *f;
-	struct sc_err why = SC_ERR_INIT;
 	uint64_t lsn = sc_redo_follow_lsn(d->follow);
+	struct sc_err why = SC_ERR_INIT;
+	struct sc_redo_follow *f;
 
-	if (lsn >= d->seal.image_lsn)
-		return 0;
 	if (sc_redo_follow_open(d->image->redo, lsn, &f, &why) < 0) {
 		sc_warning("redo log of the image: %s", why.msg);
-		return 0;
+		return false;
 	}
 	sc_info("following the redo of the image from LSN %" PRIu64, lsn);
 	sc_redo_follow_free(d->follow);
 	d->follow = f;
 	sc_redo_follow_set_key(f, donor_redo_key, d);
-	d->end_lsn = d->seal.image_lsn;
-	if (follow(d, &why) >= 0)
+	return true;
+}
+
+int donor_follow_image(struct donor *d, struct sc_err *err)
+{
+	struct sc_err why = SC_ERR_INIT;
+	int rc;
+
+	if (sc_redo_follow_lsn(d->follow) >= d->seal.image_lsn ||
+	    !switch_to_image(d))
 		return 0;
-	if (sc_redo_follow_is_lost(d->follow))
+	d->end_lsn = d->seal.image_lsn;
+	rc = follow(d, &why);
+	/* An image in use cannot be given back, which comes next. */
+	sc_redo_follow_close(d->follow);
+	if (rc >= 0 || sc_redo_follow_is_lost(d->follow))
 		return 0;
 	*err = why;
 	return sc_err_context(err, "redo log of the image");

@@ -49,11 +49,16 @@ int sc_redo_follow_open(int redo_dirfd, uint64_t lsn,
 	return 0;
 }
 
+void sc_redo_follow_close(struct sc_redo_follow *f)
+{
+	sc_redo_place_close(&f->place);
+}
+
 void sc_redo_follow_free(struct sc_redo_follow *f)
 {
 	if (!f)
 		return;
-	sc_redo_place_close(&f->place);
+	sc_redo_follow_close(f);
 	sc_redo_cipher_free(f->cipher);
 	free(f);
 }

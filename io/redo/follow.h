@@ -51,6 +51,10 @@ int sc_redo_follow_open(int redo_dirfd, uint64_t lsn,
 			struct sc_redo_follow **ret, struct sc_err *err);
 void sc_redo_follow_free(struct sc_redo_follow *f);
 
+/* Let go of the directory and its file; what was read is still told. After it
+ * nothing is read any more. Idempotent. */
+void sc_redo_follow_close(struct sc_redo_follow *f);
+
 /*
  * Where the key of the log comes from: called from sc_redo_follow_read() at
  * the first encrypted block, which may come at any moment. Without it such a
@@ -81,7 +85,8 @@ struct sc_redo_run {
  * least 512. Returns 1 and *run when there were any, 0 when there is nothing
  * new now, -1 on error: lost, encrypted without a key, written without
  * checksums, damaged (a block with a wrong crc for 2 s although a later one is
- * complete), another redo log, I/O. After an error only free() may follow.
+ * complete), another redo log, I/O. After an error only close() and free() may
+ * follow.
  */
 int sc_redo_follow_read(struct sc_redo_follow *f, void *buf, size_t cap,
 			struct sc_redo_run *run, struct sc_err *err);

@@ -2,6 +2,7 @@
 """Servers with several directories of tablespaces: images of what each stands on, fully proven clones."""
 import os
 import signal
+import time
 
 import pytest
 
@@ -11,6 +12,7 @@ from helpers import OURS, Background, clone_under_load, copying, fast, instance,
 from proof.load import load
 from proof.prove import Case, failures, prove, table
 from proof.writer import Writers, now_us
+from test_inplace_kill import HOOKS
 from test_redo_lost import AGAIN, CAPACITY, OtherConsumer, write_over
 from test_redo_lost_image import ENDS
 from test_roots import undo_ddl
@@ -89,3 +91,20 @@ def test_redo_lost(world):
     assert failures(results) == []
     unharmed(donor, pid)
     world.as_before()
+
+
+def test_redo_of_the_image(world):
+    """The follower has not come to S: it goes on in the image, which is given back at once, with no device left."""
+    world.end_service()
+    world.serve(build=HOOKS, SNAPCLONE_LOSE_REDO='image')
+    donor = world.start(**world.options)
+    load(donor, 10, tables=2)
+    donor.sql("SET GLOBAL clone_provider = 'DM'")
+    world.note_tables()
+    with Writers(donor, world.box.path('record'), noise=('churn', 'blobs')):
+        time.sleep(0.3)
+        assert donor.error(local(world.target())) == (0, '')
+    assert 'following the redo of the image from LSN' in world.log()
+    assert 'could not give its image back' not in world.log()
+    world.as_before()
+    assert world.areas_made() == ['origin']

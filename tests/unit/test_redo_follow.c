@@ -4,6 +4,7 @@
 #include "io/redo/follow.h"
 #include "tests/unit/redo_fixture.h"
 
+#include <dirent.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -94,6 +95,45 @@ static void grows_byte_by_byte(void **state)
 		assert_memory_equal(block, want, 512);
 	}
 	assert_int_equal(sc_redo_follow_uuid(f), FX_UUID);
+	sc_redo_follow_free(f);
+	redo_fixture_close(&fx);
+}
+
+static unsigned descriptors(void)
+{
+	DIR *dir = opendir("/proc/self/fd");
+	unsigned n = 0;
+
+	assert_non_null(dir);
+	while (readdir(dir))
+		n++;
+	closedir(dir);
+	return n;
+}
+
+static void closed_it_still_tells(void **state)
+{
+	uint64_t at = FX_START, lsn = FX_START + 12 + 1000;
+	uint8_t block[512], want[512];
+	struct sc_redo_follow *f;
+	struct redo_fixture fx;
+	unsigned before;
+
+	(void)state;
+	redo_fixture_open(&fx, FILE_SIZE);
+	before = descriptors();
+	f = follow(&fx, fx.lsn);
+	redo_fixture_write_to(&fx, lsn);
+	drain(&fx, f, &at, CAP);
+	for (int i = 0; i < 2; i++) {
+		sc_redo_follow_close(f);
+		assert_int_equal(descriptors(), before);
+		assert_int_equal(sc_redo_follow_lsn(f), lsn);
+		assert_false(sc_redo_follow_is_lost(f));
+	}
+	assert_int_equal(sc_redo_follow_partial(f, block, &at), 1);
+	redo_fixture_block(&fx, at, lsn, want);
+	assert_memory_equal(block, want, 512);
 	sc_redo_follow_free(f);
 	redo_fixture_close(&fx);
 }
@@ -417,6 +457,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(grows_byte_by_byte),
+		cmocka_unit_test(closed_it_still_tells),
 		cmocka_unit_test(starts_anywhere),
 		cmocka_unit_test(switches_and_recycles),
 		cmocka_unit_test(keeps_the_file_in_hand),
