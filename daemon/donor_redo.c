@@ -312,7 +312,8 @@ int donor_follow_image(struct donor *d, struct sc_err *err)
 void donor_forget_redo(struct donor *d)
 {
 	donor_join_follower(d);
-	sc_redo_spool_end(d->spool);
+	/* DDL waits meanwhile: not for a recipient that is far behind. */
+	sc_redo_spool_discard(d->spool);
 	donor_join_sender(d);
 	pthread_mutex_lock(&d->lock);
 	sc_redo_spool_free(d->spool);

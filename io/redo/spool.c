@@ -3,7 +3,7 @@
  * The spool. Positions change under the mutex, bytes move outside of it: the
  * writer owns the file behind `tail`, the reader what lies between `head` and
  * `tail`. Only the writer rewinds, and only while head == tail, when the
- * reader is not in the file.
+ * reader is not in the file; after a discard, when it may be, no more.
  */
 #include "io/redo/spool.h"
 
@@ -193,6 +193,14 @@ void sc_redo_spool_end(struct sc_redo_spool *s)
 	pthread_cond_signal(&s->filled);
 }
 
+void sc_redo_spool_discard(struct sc_redo_spool *s)
+{
+	SC_LOCK_SCOPE(&s->lock);
+	s->head = s->tail;
+	s->ended = true;
+	pthread_cond_signal(&s->filled);
+}
+
 void sc_redo_spool_abort(struct sc_redo_spool *s, const struct sc_err *why)
 {
 	SC_LOCK_SCOPE(&s->lock);
@@ -258,7 +266,8 @@ int64_t sc_redo_spool_read(struct sc_redo_spool *s, void *buf, size_t cap,
 	/* Before head moves: behind an empty queue the writer may rewind. */
 	punch(s, head + cap);
 	SC_LOCK_SCOPE(&s->lock);
-	s->head = head + cap;
+	/* The rest may have been discarded meanwhile. */
+	s->head = SC_MAX(s->head, head + cap);
 	s->stats.read_bytes += cap;
 	return n;
 }

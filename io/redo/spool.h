@@ -7,7 +7,7 @@
  * keeps up costs some page cache and no disk.
  *
  * Thread rule: one writer thread (append, end) and one reader thread (read);
- * abort and the counters from any thread; free when both are done.
+ * abort, discard and the counters from any thread; free when both are done.
  */
 #ifndef SC_IO_REDO_SPOOL_H
 #define SC_IO_REDO_SPOOL_H
@@ -42,6 +42,10 @@ int sc_redo_spool_append(struct sc_redo_spool *s, uint64_t lsn,
 
 /* No more will come. Idempotent. */
 void sc_redo_spool_end(struct sc_redo_spool *s);
+
+/* No more will come, and what is queued is not wanted: the reader, which may be
+ * in the middle of a read, gets nothing after that. The writer has ended. */
+void sc_redo_spool_discard(struct sc_redo_spool *s);
 
 /*
  * Take up to cap bytes; *ret_lsn is the LSN of the first. Waits up to

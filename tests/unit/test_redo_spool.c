@@ -222,6 +222,85 @@ static void two_threads(void **state)
 	close_spool(fx);
 }
 
+static void discarded_is_never_read(void **state)
+{
+	struct fixture *fx = open_spool(1 << 20);
+	struct sc_err err = SC_ERR_INIT;
+	struct sc_redo_spool_stats st;
+	uint8_t data[4096] = { 0 };
+	uint64_t lsn;
+	bool ended;
+
+	(void)state;
+	assert_int_equal(sc_redo_spool_append(fx->s, 8192, data, 4096, &err),
+			 0);
+	assert_int_equal(
+		sc_redo_spool_read(fx->s, data, 512, 0, &lsn, &ended, &err),
+		512);
+	for (int i = 0; i < 2; i++) {
+		sc_redo_spool_discard(fx->s);
+		assert_int_equal(sc_redo_spool_read(fx->s, data, 512, 60000,
+						    &lsn, &ended, &err),
+				 0);
+		assert_true(ended);
+	}
+	sc_redo_spool_stats(fx->s, &st);
+	assert_int_equal(st.queued_bytes, 0);
+	assert_int_equal(st.read_bytes, 512);
+	assert_int_equal(sc_redo_spool_append(fx->s, 12288, data, 512, &err),
+			 -1);
+	assert_non_null(strstr(err.msg, "after the end"));
+	close_spool(fx);
+}
+
+enum { PIECE = 4096, DISCARDS = 300 };
+
+static void *reader(void *arg)
+{
+	struct sc_err err = SC_ERR_INIT;
+	uint8_t piece[PIECE];
+	bool ended = false;
+	uint64_t lsn;
+
+	while (!ended) {
+		if (sc_redo_spool_read(arg, piece, PIECE, 60000, &lsn, &ended,
+				       &err) < 0)
+			return "read failed";
+	}
+	return NULL;
+}
+
+/* At any moment of a read: that is the last one. */
+static void discard_beside_the_reader(void **state)
+{
+	static uint8_t data[1 << 20];
+
+	(void)state;
+	for (unsigned i = 0; i < DISCARDS; i++) {
+		struct fixture *fx = open_spool(sizeof(data));
+		struct sc_redo_spool_stats then, last;
+		struct sc_err err = SC_ERR_INIT;
+		pthread_t thread;
+		void *problem;
+
+		assert_int_equal(sc_redo_spool_append(fx->s, 8192, data,
+						      sizeof(data), &err),
+				 0);
+		pthread_create(&thread, NULL, reader, fx->s);
+		do
+			sc_redo_spool_stats(fx->s, &then);
+		while (then.read_bytes < i % 8 * PIECE);
+		sc_redo_spool_discard(fx->s);
+		sc_redo_spool_stats(fx->s, &then);
+		pthread_join(thread, &problem);
+		assert_null(problem);
+		sc_redo_spool_stats(fx->s, &last);
+		assert_in_range(last.read_bytes - then.read_bytes, 0, PIECE);
+		assert_int_equal(last.queued_bytes, 0);
+		close_spool(fx);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -230,6 +309,8 @@ int main(void)
 		cmocka_unit_test(wait_ends_in_time),
 		cmocka_unit_test(abort_wakes_the_reader),
 		cmocka_unit_test(two_threads),
+		cmocka_unit_test(discarded_is_never_read),
+		cmocka_unit_test(discard_beside_the_reader),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
