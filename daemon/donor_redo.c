@@ -166,18 +166,43 @@ static void *follower_main(void *arg)
 	return NULL;
 }
 
-int donor_start_follower(struct donor *d, struct sc_err *err)
+/* The job's from here on: donor_cancel() looks at it, donor_free() frees it. */
+static int open_spool(struct donor *d, struct sc_err *err)
 {
 	struct sc_redo_spool *spool;
+
+	if (sc_redo_spool_new(d->fds[SC_DONOR_FD_SPOOL], SPOOL_LIMIT, &spool,
+			      err) < 0)
+		return -1;
+	pthread_mutex_lock(&d->lock);
+	d->spool = spool;
+	pthread_mutex_unlock(&d->lock);
+	return 0;
+}
+
+/* A log that has a key uses it sooner or later: ask before the recipient
+ * begins. */
+static int ask_redo_key(struct donor *d, struct sc_err *err)
+{
+	struct sc_space_key key;
+	int rc;
+
+	if (!d->followed_from.encrypted)
+		return 0;
+	rc = donor_redo_key(d, &key, err);
+	explicit_bzero(&key, sizeof(key));
+	return rc < 0 ? sc_err_context(err, "redo log") : 0;
+}
+
+int donor_start_follower(struct donor *d, struct sc_err *err)
+{
 	int rc;
 
 	if (sc_redo_newest_checkpoint(d->fds[SC_DONOR_FD_REDO],
-				      &d->followed_from, err) < 0)
-		return -1;
-	if (sc_redo_follow_open(d->fds[SC_DONOR_FD_REDO], d->followed_from.lsn,
+				      &d->followed_from, err) < 0 ||
+	    sc_redo_follow_open(d->fds[SC_DONOR_FD_REDO], d->followed_from.lsn,
 				&d->follow, err) < 0 ||
-	    sc_redo_spool_new(d->fds[SC_DONOR_FD_SPOOL], SPOOL_LIMIT, &spool,
-			      err) < 0)
+	    open_spool(d, err) < 0)
 		return -1;
 	sc_redo_follow_set_key(d->follow, donor_redo_key, d);
 	sc_redo_notes_free(d->notes);
@@ -185,19 +210,8 @@ int donor_start_follower(struct donor *d, struct sc_err *err)
 	if (!d->notes)
 		return sc_err_set(err, SC_ER_INTERNAL_ERROR, "out of memory");
 	d->followed_lsn = 0;
-	/* A log that has a key uses it sooner or later: ask before the
-	 * recipient begins. */
-	if (d->followed_from.encrypted) {
-		struct sc_space_key key;
-
-		rc = donor_redo_key(d, &key, err);
-		explicit_bzero(&key, sizeof(key));
-		if (rc < 0)
-			return sc_err_context(err, "redo log");
-	}
-	pthread_mutex_lock(&d->lock);
-	d->spool = spool;
-	pthread_mutex_unlock(&d->lock);
+	if (ask_redo_key(d, err) < 0)
+		return -1;
 	sc_debug("following redo from checkpoint %" PRIu64,
 		 d->followed_from.lsn);
 	rc = pthread_create(&d->follower, NULL, follower_main, d);

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """Encrypted donors: tables, mysql.ibd, undo and redo; donor and recipient have keyrings of their own."""
 import concurrent.futures
+import contextlib
 import itertools
 import os
 import shutil
@@ -11,10 +12,11 @@ import pytest
 
 import keyring
 from helpers import (OURS, Background, clone_under_load, copying, fast, instance, local, need_ours, nothing_left,
-                     only_ours, slow, start_donor, start_recipient, unharmed)
+                     only_ours, slow, start_donor, start_recipient, unharmed, wait_for)
 from inplace import Unchanged, checksums, in_place, own_data, recipient_of, replace, tidy
 from proof.prove import Case, failures, prove_in_place, table
 from proof.writer import Writers, now_us
+from service import Service
 
 ROTATE = 'ALTER INSTANCE ROTATE INNODB MASTER KEY'
 NOISE = ('churn', 'blobs', 'load', 'flush', 'drop')
@@ -255,6 +257,31 @@ def test_without_tls(box):
     conn.close()
     assert recipient.error(instance(other, target)) == secret
     nothing_left(box, target)
+
+
+def unnamed_files(pid):
+    """Files that a process has open and that have no name any more."""
+    found = []
+    for fd in os.listdir(f'/proc/{pid}/fd'):
+        with contextlib.suppress(FileNotFoundError):  # closed meanwhile
+            found.append(os.readlink(f'/proc/{pid}/fd/{fd}'))
+    return [path for path in found if path.endswith(' (deleted)')]
+
+
+def test_service_without_redo_key(box):
+    """The key of the redo log is refused when the donor begins: the service has nothing of such a clone."""
+    only_ours()
+    service = Service(box)
+    donor = start_donor(box, megabytes=0, keyring_file=True, innodb_redo_log_encrypt='ON',
+                        loose_clone_daemon_socket=service.path)
+    recipient = start_recipient(box, donor, keyring_file=True)
+    target = box.path('clones') + '/c'
+    donor.sql('SET GLOBAL innodb_redo_log_encrypt = OFF')  # the log keeps its key
+    assert recipient.error(instance(donor, target, 'REQUIRE NO SSL'))[0] == 3862
+    wait_for(lambda: 'job failed' in service.read_log(), what='the end of the job')
+    wait_for(lambda: not unnamed_files(service.pid), what='the end of the spool')
+    nothing_left(box, target)
+    assert service.end() == 0
 
 
 def test_switched_on_without_tls(box):
