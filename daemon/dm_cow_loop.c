@@ -56,18 +56,18 @@ static int loop_probe(const struct sc_dm_cow_need *need, uint64_t *ret_bytes,
 
 static int make_file(const char *dir, uint64_t bytes, struct sc_err *err)
 {
-	CLEANUP_CLOSE int fd = open(dir, O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
-	int rc;
+	int rc, fd = open(dir, O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
 
 	if (fd < 0)
 		return sc_err_sys(err, SC_ER_INTERNAL_ERROR, errno,
 				  "cannot make a file in dm_cow %s", dir);
 	rc = posix_fallocate(fd, 0, (off_t)bytes);
-	if (rc)
-		return sc_err_sys(err, SC_ER_INTERNAL_ERROR, rc,
-				  "cannot allocate %llu MiB in dm_cow %s",
-				  (unsigned long long)(bytes / SC_MIB), dir);
-	return fcntl(fd, F_DUPFD_CLOEXEC, 0);
+	if (rc == 0)
+		return fd;
+	close(fd);
+	return sc_err_sys(err, SC_ER_INTERNAL_ERROR, rc,
+			  "cannot allocate %llu MiB in dm_cow %s",
+			  (unsigned long long)(bytes / SC_MIB), dir);
 }
 
 /* The smallest blocks that both the file and the origin know. */
