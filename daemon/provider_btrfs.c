@@ -8,6 +8,7 @@
 #include "daemon/provider.h"
 
 #include "daemon/btrfs.h"
+#include "daemon/conn.h"
 #include "daemon/left.h"
 #include "daemon/reserve.h"
 #include "io/base/cleanup.h"
@@ -200,7 +201,7 @@ static int make_snapshot(struct image_btrfs *image,
 			 uint64_t subvolume, struct sc_err *err)
 {
 	CLEANUP_CLOSE int source = sc_btrfs_mount(request->datadir, subvolume);
-	size_t len = strlen(SC_BTRFS_PREFIX);
+	char id[2 * SC_JOB_ID_SIZE + 1];
 
 	image->top = sc_btrfs_mount(request->datadir, 0);
 	if (source < 0 || image->top < 0)
@@ -208,10 +209,8 @@ static int make_snapshot(struct image_btrfs *image,
 			err, SC_ER_INTERNAL_ERROR,
 			-(source < 0 ? source : image->top),
 			"cannot mount the subvolume of the data directory");
-	memcpy(image->name, SC_BTRFS_PREFIX, len);
-	for (size_t i = 0; i < SC_JOB_ID_SIZE; i++)
-		snprintf(image->name + len + 2 * i, 3, "%02x",
-			 request->job_id[i]);
+	sc_job_id_hex(request->job_id, id);
+	snprintf(image->name, sizeof(image->name), SC_BTRFS_PREFIX "%s", id);
 	image->snapshot = sc_btrfs_snapshot(image->top, source, image->name,
 					    &image->base.swap_us, err);
 	return image->snapshot < 0 ? -1 : 0;
