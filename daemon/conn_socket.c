@@ -3,6 +3,7 @@
 #include "daemon/conn.h"
 
 #include "io/base/cleanup.h"
+#include "io/base/fdio.h"
 #include "io/base/num.h"
 
 #include <arpa/inet.h>
@@ -179,32 +180,18 @@ int sc_connect(const char *address, uint16_t port, int timeout_ms,
 	return fd;
 }
 
-/* Step over what was sent, and over empty parts. */
-static void skip_sent(struct msghdr *msg, size_t done)
-{
-	while (msg->msg_iovlen && msg->msg_iov->iov_len <= done) {
-		done -= msg->msg_iov->iov_len;
-		msg->msg_iov++;
-		msg->msg_iovlen--;
-	}
-	if (msg->msg_iovlen) {
-		msg->msg_iov->iov_base = (char *)msg->msg_iov->iov_base + done;
-		msg->msg_iov->iov_len -= done;
-	}
-}
-
 int sc_socket_send(int fd, struct iovec *parts, size_t n)
 {
 	struct msghdr msg = { .msg_iov = parts, .msg_iovlen = n };
 
-	skip_sent(&msg, 0);
+	sc_msg_skip(&msg, 0);
 	while (msg.msg_iovlen) {
 		ssize_t done = sendmsg(fd, &msg, MSG_NOSIGNAL);
 
 		if (done < 0 && errno != EINTR)
 			return errno;
 		if (done > 0)
-			skip_sent(&msg, (size_t)done);
+			sc_msg_skip(&msg, (size_t)done);
 	}
 	return 0;
 }

@@ -5,6 +5,7 @@
  */
 #include "io/base/ctl_impl.h"
 
+#include "io/base/fdio.h"
 #include "io/base/num.h"
 
 #include <errno.h>
@@ -103,20 +104,6 @@ static void attach_fds(struct msghdr *mh, char *control, const int *fds,
 	memcpy(CMSG_DATA(cm), fds, sizeof(int) * (size_t)nfds);
 }
 
-/* Drop n sent bytes from the front of the vector. */
-static void iov_advance(struct msghdr *mh, size_t n)
-{
-	while (mh->msg_iovlen && n >= mh->msg_iov->iov_len) {
-		n -= mh->msg_iov->iov_len;
-		mh->msg_iov++;
-		mh->msg_iovlen--;
-	}
-	if (mh->msg_iovlen) {
-		mh->msg_iov->iov_base = (char *)mh->msg_iov->iov_base + n;
-		mh->msg_iov->iov_len -= n;
-	}
-}
-
 static int send_all(int sock, struct msghdr *mh, struct sc_err *err)
 {
 	while (mh->msg_iovlen) {
@@ -125,7 +112,7 @@ static int send_all(int sock, struct msghdr *mh, struct sc_err *err)
 		if (n >= 0) {
 			mh->msg_control = NULL;
 			mh->msg_controllen = 0;
-			iov_advance(mh, (size_t)n);
+			sc_msg_skip(mh, (size_t)n);
 		} else if (errno == EAGAIN) {
 			int rc = wait_for(sock, POLLOUT, SC_CTL_STALL_MS, err);
 

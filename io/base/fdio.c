@@ -67,6 +67,19 @@ int sc_write_full(int fd, const void *buf, size_t len)
 	return 0;
 }
 
+void sc_msg_skip(struct msghdr *msg, size_t n)
+{
+	while (msg->msg_iovlen && msg->msg_iov->iov_len <= n) {
+		n -= msg->msg_iov->iov_len;
+		msg->msg_iov++;
+		msg->msg_iovlen--;
+	}
+	if (msg->msg_iovlen) {
+		msg->msg_iov->iov_base = (char *)msg->msg_iov->iov_base + n;
+		msg->msg_iov->iov_len -= n;
+	}
+}
+
 static bool path_is_plain(const char *path)
 {
 	const char *p = path;

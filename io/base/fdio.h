@@ -12,6 +12,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <sys/socket.h>
 #include <sys/types.h>
 
 /* Read up to len bytes at off; fewer only at the end of the file. Returns the
@@ -22,6 +23,9 @@ int sc_pwrite_full(int fd, const void *buf, size_t len, uint64_t off);
 
 /* The same where the descriptor stands, or at the end with O_APPEND. */
 int sc_write_full(int fd, const void *buf, size_t len);
+
+/* Step over n bytes that were sent, and over empty parts. */
+void sc_msg_skip(struct msghdr *msg, size_t n);
 
 /*
  * Open a name beneath a directory descriptor without following a symbolic link
