@@ -190,21 +190,26 @@ static int reflink_open_file(struct sc_image *base, const char *path,
 	return reopen(e->copy, direct && !base->buffered);
 }
 
+static void drop_copies(struct image_reflink *image)
+{
+	sc_reserve_stop(image->reserve);
+	image->reserve = NULL;
+	tdestroy(image->entries, entry_free);
+	image->entries = NULL;
+}
+
 static int reflink_undo(struct sc_image *base, struct sc_err *err)
 {
 	struct image_reflink *image = (struct image_reflink *)base;
 
 	(void)err;
-	sc_reserve_stop(image->reserve);
-	image->reserve = NULL;
+	drop_copies(image);
 	sc_info("shared %zu files, %" PRIu64
 		" MiB; the longest slice took %" PRIu64 ".%03" PRIu64
 		" ms; %zu files were read while the server ran",
 		image->copies, image->cost.bytes / SC_MIB,
 		image->cost.longest_us / 1000, image->cost.longest_us % 1000,
 		image->not_shared);
-	tdestroy(image->entries, entry_free);
-	image->entries = NULL;
 	return 0;
 }
 
@@ -212,8 +217,7 @@ static void reflink_close(struct sc_image *base)
 {
 	struct image_reflink *image = (struct image_reflink *)base;
 
-	sc_reserve_stop(image->reserve);
-	tdestroy(image->entries, entry_free);
+	drop_copies(image);
 	if (image->running)
 		image->running->close(image->running);
 	pthread_mutex_destroy(&image->lock);
