@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
  * Compressed memory as copy-on-write area. A zram device outlives the process
- * that made it; a file below /run/snapclone names those that are ours, written
- * before the device gets a size, so that until then it costs nothing.
+ * that made it; a file below /run/snapclone.dm names those that are ours,
+ * written before the device gets a size, so that until then it costs nothing.
  */
 #include "daemon/dm_cow_impl.h"
 #include "daemon/dm_sysfs.h"

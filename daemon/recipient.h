@@ -55,11 +55,11 @@ struct recipient {
 
 	pthread_mutex_t lock;
 	struct link *links; /* by stream, 0..streams */
-	/* A data connection broke: the donor may say why on stream 0. */
 	/* Streams are opened one after the other until the last is joined. */
 	struct sc_autotune tune;
 	atomic_uint n_streams; /* also read without the lock */
 	bool all_open;
+	/* A data connection broke: the donor may say why on stream 0. */
 	struct sc_err lost;
 	atomic_uint_fast64_t lost_since_ms;
 };
