@@ -34,16 +34,12 @@ struct sc_conn_ops {
 struct sc_conn {
 	const struct sc_conn_ops *ops;
 	uint64_t bytes_out; /* on the wire, without TLS overhead; sender's */
-	uint64_t bytes_in;  /* the reader's */
 };
 
 static inline int sc_conn_read(struct sc_conn *c, void *buf, size_t len,
 			       struct sc_err *err)
 {
-	if (c->ops->read(c, buf, len, err) < 0)
-		return -1;
-	c->bytes_in += len;
-	return 0;
+	return c->ops->read(c, buf, len, err);
 }
 
 /*

@@ -40,11 +40,6 @@ void sc_log_redirect(sc_log_sink *sink, void *ctx)
 	pthread_mutex_unlock(&log_state.lock);
 }
 
-const char *sc_log_level_name(enum sc_log_level level)
-{
-	return level_names[level];
-}
-
 int sc_log_level_parse(const char *name, enum sc_log_level *ret)
 {
 	for (unsigned i = 0; i < 4; i++) {

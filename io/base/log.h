@@ -29,8 +29,7 @@ void sc_log_redirect(sc_log_sink *sink, void *ctx);
 void sc_log(enum sc_log_level level, const char *fmt, ...)
 	__attribute__((format(printf, 2, 3)));
 
-/* "error", "warning", ... ; the parser returns -1 for anything else. */
-const char *sc_log_level_name(enum sc_log_level level);
+/* "error", "warning", "info" or "debug"; -1 for anything else. */
 int sc_log_level_parse(const char *name, enum sc_log_level *ret);
 
 #define sc_error(...) sc_log(SC_LOG_ERROR, __VA_ARGS__)

@@ -224,8 +224,3 @@ bool sc_redo_follow_is_lost(const struct sc_redo_follow *f)
 {
 	return f->place.lost;
 }
-
-uint32_t sc_redo_follow_uuid(const struct sc_redo_follow *f)
-{
-	return f->place.uuid;
-}

@@ -109,7 +109,4 @@ int sc_redo_follow_partial(const struct sc_redo_follow *f,
 /* True when the last error was: the server recycled redo before it was read. */
 bool sc_redo_follow_is_lost(const struct sc_redo_follow *f);
 
-/* uuid of the followed log. */
-uint32_t sc_redo_follow_uuid(const struct sc_redo_follow *f);
-
 #endif

@@ -102,7 +102,6 @@ static void one_way(struct sc_conn *from, struct sc_conn *to)
 		fail_msg("'%s' '%s'", t[0].err.msg, t[1].err.msg);
 	assert_memory_equal(t[0].buf, t[1].buf, BIG);
 	assert_true(from->bytes_out == BIG);
-	assert_true(to->bytes_in == BIG);
 	free(t[0].buf);
 	free(t[1].buf);
 }
