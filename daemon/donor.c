@@ -6,6 +6,7 @@
 #include "daemon/donor.h"
 
 #include "daemon/roots.h"
+#include "daemon/session.h"
 #include "io/base/cleanup.h"
 #include "io/base/clock.h"
 #include "io/base/log.h"
@@ -225,17 +226,43 @@ static int take_fds(struct donor *d, struct sc_ctl_msg *msg, struct sc_err *err)
 	return 0;
 }
 
-static int set_roots(struct donor *d, struct sc_err *err)
+/* Nothing is asked of the target's parent: from there only the target itself is
+ * removed, by its inode. */
+static int check_fds(const struct donor *d, const struct sc_peer *peer,
+		     struct sc_err *err)
 {
-	return sc_roots_from(
-		&d->roots, &d->start.roots, d->start.data_file_path,
-		d->fds[SC_DONOR_FD_DATADIR], d->fds + SC_DONOR_FDS_LOCAL, err);
+	static const struct {
+		unsigned fd;
+		enum sc_peer_need need;
+	} checks[] = {
+		{ SC_DONOR_FD_REDO, SC_PEER_SHARED },
+		{ SC_DONOR_FD_SPOOL, SC_PEER_WRITE },
+		{ SC_DONOR_FD_TARGET, SC_PEER_OWN },
+	};
+
+	for (size_t i = 0; i < SC_ARRAY_SIZE(checks); i++) {
+		int fd = d->fds[checks[i].fd];
+
+		if (fd >= 0 && sc_peer_check(peer, fd, checks[i].need, err) < 0)
+			return -1;
+	}
+	return 0;
+}
+
+static int set_roots(struct donor *d, const struct sc_peer *peer,
+		     struct sc_err *err)
+{
+	return sc_roots_from(&d->roots, &d->start.roots,
+			     d->start.data_file_path,
+			     d->fds[SC_DONOR_FD_DATADIR],
+			     d->fds + SC_DONOR_FDS_LOCAL, peer, err);
 }
 
 struct sc_job *sc_donor_new(struct sc_session *session, struct sc_ctl_msg *msg,
 			    const struct sc_config *config, struct sc_err *err)
 {
 	struct donor *d = calloc(1, sizeof(*d));
+	const struct sc_peer *peer = sc_session_peer(session);
 	struct sc_dec dec = sc_ctl_body(msg);
 	pthread_condattr_t attr;
 
@@ -254,7 +281,8 @@ struct sc_job *sc_donor_new(struct sc_session *session, struct sc_ctl_msg *msg,
 		sc_err_set(err, SC_ER_INTERNAL_ERROR, "out of memory");
 		return NULL;
 	}
-	if (take_fds(d, msg, err) < 0 || set_roots(d, err) < 0) {
+	if (take_fds(d, msg, err) < 0 || check_fds(d, peer, err) < 0 ||
+	    set_roots(d, peer, err) < 0) {
 		for (int i = 0; i < SC_DONOR_FDS_MAX; i++) {
 			if (d->fds[i] >= 0)
 				close(d->fds[i]);

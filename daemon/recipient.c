@@ -6,6 +6,7 @@
 #include "daemon/recipient.h"
 
 #include "daemon/roots.h"
+#include "daemon/session.h"
 #include "io/base/cleanup.h"
 #include "io/base/clock.h"
 
@@ -163,6 +164,8 @@ static int first_other(const struct sc_ctl_recipient_start *m)
 	return m->in_place ? 1 : 2;
 }
 
+/* Nothing is asked of the parent: from there only the target itself is removed,
+ * by its inode. */
 static void take_fds(struct recipient *r, struct sc_ctl_msg *msg)
 {
 	int first = first_other(&r->start);
@@ -186,7 +189,8 @@ struct sc_job *sc_recipient_new(struct sc_session *session,
 	    msg->nfds != first_other(&start) + start.places.roots.n - 1 ||
 	    sc_roots_from(&roots, &start.places.roots,
 			  start.places.data_file_path, msg->fds[0],
-			  msg->fds + first_other(&start), err) < 0) {
+			  msg->fds + first_other(&start),
+			  sc_session_peer(session), err) < 0) {
 		sc_err_set(err, SC_ER_CLONE_PROTOCOL,
 			   "malformed RECIPIENT_START");
 		return NULL;

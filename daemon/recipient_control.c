@@ -95,6 +95,19 @@ static int take_change(struct recipient *r, struct sc_frame *frame,
 	return 0;
 }
 
+/* What a file without pages holds nothing checks: its name says what it is. */
+static bool only_pages_renamed(const struct recipient *r)
+{
+	for (size_t i = 0; i < r->changes.n_renames; i++) {
+		uint32_t file = r->changes.renames[i].file;
+
+		if (file < r->list.n &&
+		    r->list.files[file].kind != SC_FILE_PAGES)
+			return false;
+	}
+	return true;
+}
+
 /* Nobody else looks at the list: all data streams have ended. */
 static int apply_changes(struct recipient *r, struct sc_err *err)
 {
@@ -133,6 +146,8 @@ static int take_change_end(struct recipient *r, struct sc_frame *frame,
 		return sc_frame_bad(err, "changes in the middle of a copy");
 	if (sc_frame_get_change_end(&dec, &r->changes) < 0)
 		return sc_frame_bad(err, "the changes are not complete");
+	if (!only_pages_renamed(r))
+		return sc_frame_bad(err, "a file without pages is renamed");
 	if (recipient_await_streams(r, err) < 0 || apply_changes(r, err) < 0)
 		return -1;
 	sc_file_changes_free(&r->changes);

@@ -68,23 +68,22 @@ static void *visitor_main(void *arg)
 	return NULL;
 }
 
-/* Source: unix(7), SO_PEERCRED. */
 static bool peer_allowed(struct server *server, int sock)
 {
-	struct ucred cred;
-	socklen_t len = sizeof(cred);
+	struct sc_err ignored = SC_ERR_INIT;
+	struct sc_peer peer;
 
-	if (getsockopt(sock, SOL_SOCKET, SO_PEERCRED, &cred, &len) < 0)
+	if (sc_peer_of(sock, &peer, &ignored) < 0)
 		return false;
-	if (cred.uid == 0 || cred.uid == geteuid())
+	if (peer.trusted)
 		return true;
 	for (unsigned i = 0; i < server->config->n_allowed; i++) {
-		if (cred.uid == server->config->allowed[i])
+		if (peer.uid == server->config->allowed[i])
 			return true;
 	}
 	sc_warning(
 		"control connection of user %u (pid %d) refused; option allow_user lets it in",
-		cred.uid, cred.pid);
+		peer.uid, peer.pid);
 	return false;
 }
 

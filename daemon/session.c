@@ -26,6 +26,11 @@ int sc_session_send(struct sc_session *session, uint16_t type,
 			       err);
 }
 
+const struct sc_peer *sc_session_peer(const struct sc_session *session)
+{
+	return &session->peer;
+}
+
 /* Log sink of an embedded daemon. A plugin that is gone reads no log. */
 static void log_to_peer(void *ctx, enum sc_log_level level, const char *line)
 {
@@ -85,7 +90,7 @@ static int clean(struct sc_session *s, struct sc_ctl_msg *msg,
 	    msg->nfds != places.roots.n)
 		return sc_err_set(err, SC_ER_CLONE_PROTOCOL, "malformed CLEAN");
 	if (sc_roots_from(&roots, &places.roots, places.data_file_path,
-			  msg->fds[0], msg->fds + 1, err) < 0 ||
+			  msg->fds[0], msg->fds + 1, &s->peer, err) < 0 ||
 	    sc_inplace_clean(msg->fds[0], &roots, err) < 0)
 		return -1;
 	return sc_session_send(s, SC_CTL_CLEANED, NULL, err);
@@ -173,7 +178,7 @@ static void serve(struct sc_session *s, struct sc_err *err)
 			   "snapcloned cannot serve another connection");
 		return;
 	}
-	if (hello(s, err) < 0)
+	if (sc_peer_of(s->sock, &s->peer, err) < 0 || hello(s, err) < 0)
 		return;
 	if (s->registry->log_to_peer && s->may_start)
 		sc_log_redirect(log_to_peer, s);

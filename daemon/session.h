@@ -9,6 +9,7 @@
 
 #include "daemon/config.h"
 #include "daemon/job.h"
+#include "daemon/peer.h"
 
 struct sc_registry {
 	pthread_mutex_t lock;
@@ -29,6 +30,9 @@ void sc_registry_init(struct sc_registry *registry,
  * socket. may_start: false for sockets that only answer status.
  */
 void sc_session_serve(int sock, struct sc_registry *registry, bool may_start);
+
+/* Who asks; as long as the session. */
+const struct sc_peer *sc_session_peer(const struct sc_session *session);
 
 /* Send a message on the session's socket, one at a time. Any thread. A failure
  * is a failure of the control connection: callers end their job. */

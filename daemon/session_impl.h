@@ -13,6 +13,7 @@ struct sc_session {
 	int wake; /* eventfd: the job has something to tell */
 	struct sc_registry *registry;
 	bool may_start;
+	struct sc_peer peer;
 	struct sc_job *job;
 	pthread_mutex_t send_lock;
 };

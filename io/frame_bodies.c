@@ -36,13 +36,22 @@ void sc_frame_put_file(struct sc_enc *enc, const struct sc_file *m)
 	sc_enc_str(enc, m->path);
 }
 
+/* Nothing checks what is in it: so only what a donor lists. */
+static bool is_opaque_name(const char *path)
+{
+	enum sc_file_kind kind;
+
+	return !strchr(path, '/') && sc_file_wanted(path, 0, &kind) &&
+	       kind == SC_FILE_OPAQUE;
+}
+
 static bool file_ok(const char *path, unsigned kind, uint64_t size,
 		    const struct sc_page_spec *spec)
 {
 	if (!sc_path_ok(path) || size > INT64_MAX)
 		return false;
 	if (kind == SC_FILE_OPAQUE)
-		return true;
+		return is_opaque_name(path);
 	return kind == SC_FILE_PAGES &&
 	       sc_is_power_of_two(spec->physical_size) &&
 	       spec->physical_size >= SC_PAGE_SIZE_MIN &&

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """snapcloned as a service, its options, and `snapclone status`."""
+import contextlib
 import glob
 import os
 import re
@@ -9,11 +10,12 @@ import subprocess
 
 import pytest
 
+import wire
 from helpers import (OURS, Background, copying, daemons, fast, instance, local, need_ours, nothing_left, only_ours,
                      slow, start_donor, start_recipient, unharmed)
 from leftovers import read
 from service import Service
-from template import BUILD
+from template import BUILD, server_user
 
 pytestmark = pytest.mark.skipif(OURS != 'ours', reason='about our daemon only')
 
@@ -179,6 +181,68 @@ def test_status_of_embedded_daemons(box):
         assert clone.result()[0]
     assert f'embedded-{helper}' not in read('/proc/net/unix')
     nothing_left(box, target)
+
+
+@contextlib.contextmanager
+def as_server(path):
+    """A control connection whose peer is the server's user; the descriptors it sends are root's."""
+    user = server_user()
+    if os.geteuid() or user.pw_uid == 0:
+        pytest.skip('needs root, and servers that are not')
+    os.setegid(user.pw_gid)
+    os.seteuid(user.pw_uid)
+    try:
+        control = wire.Control(path)
+    finally:
+        os.seteuid(0)
+        os.setegid(0)
+    yield control
+    control.close()
+
+
+JOB, KEY = bytes(range(16)), bytes(range(100, 132))
+DONOR = wire.donor_body(JOB, KEY, '01234567-0123-0123-0123-0123456789ab', 'ibdata1:12M')
+LOCAL = wire.donor_body(JOB, KEY, '01234567-0123-0123-0123-0123456789ab', 'ibdata1:12M', local='theirs')
+NEW, IN_PLACE = (wire.recipient_body(name, 1, JOB, KEY) for name in ('theirs', None))
+HANDED = {
+    'target': (wire.RECIPIENT_START, NEW, 'theirs base', 'theirs'),
+    'in place': (wire.RECIPIENT_START, IN_PLACE, 'theirs', 'theirs'),
+    'in place, group': (wire.RECIPIENT_START, IN_PLACE, 'shared', 'shared'),
+    'data directory': (wire.DONOR_START, DONOR, 'theirs ours tmp', 'theirs'),
+    'redo': (wire.DONOR_START, DONOR, 'ours theirs tmp', 'theirs'),
+    'spool': (wire.DONOR_START, DONOR, 'ours shared theirs', 'theirs'),
+    'local target': (wire.DONOR_START, LOCAL, 'ours ours tmp theirs base', 'theirs'),
+    'clean': (wire.CLEAN, wire.PLACES, 'theirs', 'theirs'),
+}
+
+
+@pytest.mark.parametrize('kind, body, names, named', HANDED.values(), ids=HANDED)
+def test_directories_of_others(box, service, kind, body, names, named):
+    """A service works only in directories that are its peer's: others are named, and nothing is done to them."""
+    paths = {'base': box.path('base'), 'ours': box.path('ours'), 'tmp': '/tmp'}
+    for name, mode in (('theirs', 0o755), ('shared', 0o770)):
+        paths[name] = f"{paths['base']}/{name}"
+        os.mkdir(paths[name])
+        os.chown(paths[name], 0, server_user().pw_gid)
+        os.chmod(paths[name], mode)
+    with as_server(service.path) as control:
+        control.send(kind, body, [paths[name] for name in names.split()])
+        answer, said = control.wait(wire.ERROR)
+        assert answer == wire.ERROR
+        code, message = wire.error_of(said)
+    assert code == 1815 and f'may not hand the directory {paths[named]} to snapcloned: it belongs to user 0' in message
+    assert os.listdir(paths[named]) == [] and sorted(os.listdir(paths['base'])) == ['shared', 'theirs']
+
+
+def test_directories_that_are_shared(box, service):
+    """A redo directory of the server's group passes; what is not in it is the error."""
+    shared = box.path('shared')
+    with as_server(service.path) as control:
+        os.chown(shared, 0, server_user().pw_gid)
+        os.chmod(shared, 0o770)
+        control.send(wire.DONOR_START, DONOR, [box.path('ours'), shared, '/tmp'])
+        answer, said = control.wait(wire.ERROR)
+        assert answer == wire.ERROR and 'may not hand' not in wire.error_of(said)[1]
 
 
 def test_status_without_jobs():

@@ -10,13 +10,15 @@ import threading
 
 CTL_MAGIC, FRAME_MAGIC = 0x4c544353, 0x46444353
 HELLO, DONOR_START, DONOR_READY, RECIPIENT_START, ERROR, CANCEL, LOG, KEYS = 1, 2, 3, 9, 12, 13, 14, 24
+STATUS_REPLY, CLEAN = 16, 21
 PROTOCOL_VERSION = 6  # data channel
 CONTROL_VERSION = 7
 
 
 def text(value):
     """str: u32 length and bytes."""
-    return struct.pack('<I', len(value)) + value.encode()
+    data = value.encode()
+    return struct.pack('<I', len(data)) + data
 
 
 def ctl(kind, body=b''):
@@ -48,6 +50,23 @@ def digest(data):
 def data_hello(job, stream, version=PROTOCOL_VERSION):
     """First frame of a stream over TLS."""
     return frame(HELLO, struct.pack('<HH', version, stream) + job + bytes(32))
+
+
+# Directories of tablespaces: the data directory, ibdata1 in it.
+PLACES = text('ibdata1:12M') + bytes([1, 0, 1, 0])
+
+
+def recipient_body(name, port, job, key, tls=True):
+    """RECIPIENT_START for a donor at 127.0.0.1:port. name: of a new directory, None: in place."""
+    return (job + key + bytes([tls, name is None, 0]) + struct.pack('<IIIIH', 2, 0, 0, 16384, port) + text('127.0.0.1')
+            + text(f'127.0.0.1:{port}') + text(name or '') + (text('') + bytes([1, 0, 0]) if name else PLACES))
+
+
+def donor_body(job, key, uuid, data_file_path, tls=True, local=''):
+    """DONOR_START of a server with one directory. local: name of the target."""
+    return (job + key + bytes([tls, bool(local), 0, 0, 0, 0, 0]) + struct.pack('<IIIIIQI', 2, 4 << 20, 0, 0, 16384, 1, 0)
+            + text('127.0.0.1') + text('test') + text(uuid) + text(data_file_path) + text('') + text(local)
+            + bytes([1, 0, 1, 0]))
 
 
 class Control:
@@ -102,16 +121,13 @@ class Control:
 
     def recipient_start(self, target, port, job, key, tls=True):
         """Begin a recipient job that connects to 127.0.0.1:port. target: an empty directory."""
-        body = (job + key + bytes([tls, 0, 0]) + struct.pack('<IIIIH', 2, 0, 0, 16384, port) + text('127.0.0.1')
-                + text(f'127.0.0.1:{port}') + text(os.path.basename(target)) + text('') + bytes([1, 0, 0]))
-        self.send(RECIPIENT_START, body, [target, os.path.dirname(target)])
+        self.send(RECIPIENT_START, recipient_body(os.path.basename(target), port, job, key, tls),
+                  [target, os.path.dirname(target)])
 
     def donor_start(self, server, spool, job, key, tls=True):
         """Begin a donor job for a running server; the port it listens on."""
-        body = (job + key + bytes([tls, 0, 0, 0, 0, 0, 0]) + struct.pack('<IIIIIQI', 2, 4 << 20, 0, 0, 16384, 1, 0)
-                + text('127.0.0.1') + text('test')
-                + text(server.value('SELECT @@server_uuid')) + text(server.value('SELECT @@innodb_data_file_path'))
-                + text('') + text('') + bytes([1, 0, 1, 0]))
+        body = donor_body(job, key, server.value('SELECT @@server_uuid'),
+                          server.value('SELECT @@innodb_data_file_path'), tls)
         self.send(DONOR_START, body, [server.datadir, server.datadir + '/#innodb_redo', spool])
         kind, reply = self.wait(DONOR_READY, ERROR)
         assert kind == DONOR_READY, (kind, reply)

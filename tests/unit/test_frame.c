@@ -607,6 +607,12 @@ static const struct file_case {
 	{ SC_FILE_PAGES, INT64_MAX / 2, 1024, "ibdata1", true },
 	{ SC_FILE_PAGES, 1, 65536, "undo_001", true },
 	{ SC_FILE_OPAQUE, 1, 0, "ib_buffer_pool", true },
+	{ SC_FILE_OPAQUE, 1, 0, "undo_12_trunc.log", true },
+	{ SC_FILE_OPAQUE, 1, 0, "99-x.rules", false },
+	{ SC_FILE_OPAQUE, 1, 0, "db/ib_buffer_pool", false },
+	{ SC_FILE_OPAQUE, 1, 0, "undo_x_trunc.log", false },
+	{ SC_FILE_OPAQUE, 1, 0, "undo_001", false },
+	{ SC_FILE_OPAQUE, 1, 0, "db/t.ibd", false },
 	{ 0, 1, 16384, "t", false },
 	{ 3, 1, 16384, "t", false },
 	{ 255, 1, 16384, "t", false },
@@ -662,7 +668,7 @@ static void sizes_that_add_up_to_nonsense(void **state)
 
 	(void)state;
 	for (int i = 0; i < 3 && rc == 0; i++) {
-		struct sc_file m = { .path = (char *)"t",
+		struct sc_file m = { .path = (char *)"ib_buffer_pool",
 				     .kind = SC_FILE_OPAQUE,
 				     .size = INT64_MAX / 2 };
 		CLEANUP_ENC struct sc_enc enc = { 0 };

@@ -397,8 +397,11 @@ static void many_changes(void **state)
 	(void)state;
 	start();
 	for (int i = 0; i < 2000; i++) {
+		const struct sc_page_spec spec =
+			fx_spec(FX_FLAGS_PLAIN, 100 + (uint32_t)i);
+
 		snprintf(path, sizeof(path), "%0200d/t.ibd", i);
-		ok(sc_filelist_add(&changes.adds, path, SC_FILE_OPAQUE, 0, NULL,
+		ok(sc_filelist_add(&changes.adds, path, SC_FILE_PAGES, 0, &spec,
 				   &err));
 	}
 	ok(sink->ops->change(sink, &changes, &err));
@@ -499,6 +502,18 @@ static void no_such_file(void)
 	ok(sink->ops->change(sink, &changes, &err));
 }
 
+static void opaque_renamed(void)
+{
+	ok(sc_filelist_add(&changes.adds, "ib_buffer_pool", SC_FILE_OPAQUE, 0,
+			   NULL, &err));
+	ok(sink->ops->change(sink, &changes, &err));
+	ok(sc_file_changes_apply(&changes, &list, &err));
+	sc_file_changes_free(&changes);
+	ok(sink->ops->chunks_end(sink, 0, &err));
+	move((uint32_t)list.n - 1, "99-x.rules");
+	ok(sink->ops->change(sink, &changes, &err));
+}
+
 static void redo_again(void)
 {
 	drop(1);
@@ -538,6 +553,7 @@ static void out_of_order(void **state)
 		{ incomplete, "the changes are not complete" },
 		{ malformed, "malformed change record" },
 		{ no_such_file, "changes of files that are not there" },
+		{ opaque_renamed, "a file without pages is renamed" },
 		{ redo_again, "redo began twice" },
 		{ damaged, "were damaged on their way" },
 		{ hang_up, "lost the donor" },
