@@ -8,6 +8,9 @@
  */
 #include "io/stage_impl.h"
 
+#include "io/base/cleanup.h"
+#include "io/base/fdio.h"
+
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -24,11 +27,10 @@ static const char *path_of(const struct sc_staged *stage, uint32_t file)
 static int drop_file(struct sc_staged *stage, uint32_t file, struct sc_err *err)
 {
 	char name[STAGE_NAME_CAP];
+	int dir = stage_name(stage, path_of(stage, file), name);
+	int rc = sc_unlink_beneath(dir, name, 0);
 
-	if (unlinkat(stage_name(stage, path_of(stage, file), name), name, 0) <
-	    0)
-		return stage_error(errno, path_of(stage, file), err);
-	return 0;
+	return rc < 0 ? stage_error(-rc, path_of(stage, file), err) : 0;
 }
 
 /* ---- renames
@@ -51,9 +53,15 @@ static int temp_name(const struct sc_staged *stage, uint32_t file, char *buf)
 static int rename_staged(int from_dir, const char *from, int to_dir,
 			 const char *to, const char *path, struct sc_err *err)
 {
-	if (faccessat(to_dir, to, F_OK, AT_SYMLINK_NOFOLLOW) == 0)
+	const char *a, *b;
+	CLEANUP_CLOSE int from_fd = sc_open_parent_beneath(from_dir, from, &a);
+	CLEANUP_CLOSE int to_fd = sc_open_parent_beneath(to_dir, to, &b);
+
+	if (from_fd < 0 || to_fd < 0)
+		return stage_error(-(from_fd < 0 ? from_fd : to_fd), path, err);
+	if (faccessat(to_fd, b, F_OK, AT_SYMLINK_NOFOLLOW) == 0)
 		return stage_error(EEXIST, path, err);
-	if (renameat(from_dir, from, to_dir, to) < 0)
+	if (renameat(from_fd, a, to_fd, b) < 0)
 		return stage_error(errno, path, err);
 	return 0;
 }
@@ -126,13 +134,15 @@ static int remove_dirs_of(struct sc_staged *stage, const char *path,
 		return 0;
 	snprintf(dir, sizeof(dir), "%s", path);
 	while ((slash = strrchr(dir, '/'))) {
+		int rc;
+
 		*slash = '\0';
 		if (!strcmp(dir, "mysql"))
 			return 0;
-		if (unlinkat(stage->target, dir, AT_REMOVEDIR) == 0 ||
-		    errno == ENOENT)
+		rc = sc_unlink_beneath(stage->target, dir, AT_REMOVEDIR);
+		if (rc == 0 || rc == -ENOENT)
 			continue;
-		return errno == ENOTEMPTY ? 0 : stage_error(errno, dir, err);
+		return rc == -ENOTEMPTY ? 0 : stage_error(-rc, dir, err);
 	}
 	return 0;
 }

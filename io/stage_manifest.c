@@ -10,6 +10,7 @@
 #include "io/base/cleanup.h"
 #include "io/base/clock.h"
 #include "io/base/ctl.h"
+#include "io/base/fdio.h"
 #include "io/base/num.h"
 
 #include <errno.h>
@@ -66,12 +67,11 @@ int stage_write_manifest(struct sc_staged *stage, const struct sc_seal *seal,
 		.digests = (const uint8_t(*)[SC_DIGEST_SIZE])stage->digests,
 	};
 	char name[STAGE_NAME_CAP];
-	int fd = openat(stage_name(stage, path, name), name,
-			O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC,
-			0640);
+	int fd = sc_open_beneath(stage_name(stage, path, name), name,
+				 O_WRONLY | O_CREAT | O_EXCL, 0640);
 
 	if (fd < 0)
-		return stage_error(errno, path, err);
+		return stage_error(-fd, path, err);
 	if (geteuid() == 0 && fchown(fd, stage->uid, stage->gid) < 0)
 		stage_error(errno, path, err);
 	else if (sc_manifest_write(fd, &head, &files, err) == 0)

@@ -15,6 +15,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 
 static int check_chunks(struct sc_staged *stage, const struct sc_file *file,
 			struct sc_err *err)
@@ -251,19 +252,38 @@ static void abort_in_place(struct sc_staged *stage)
 		remove_mark(stage);
 }
 
+/* The parent may be anybody's, who may have put another directory there. */
+static int remove_target(const struct sc_staged *stage)
+{
+	struct stat ours, there;
+
+	if (fstat(stage->target, &ours) < 0 ||
+	    fstatat(stage->parent, stage->name, &there, AT_SYMLINK_NOFOLLOW) <
+		    0)
+		return -errno;
+	if (ours.st_dev != there.st_dev || ours.st_ino != there.st_ino)
+		return -ESTALE;
+	return unlinkat(stage->parent, stage->name, AT_REMOVEDIR) < 0 ? -errno
+								      : 0;
+}
+
 void sc_stage_abort(struct sc_staged *stage)
 {
 	struct sc_err err = SC_ERR_INIT;
+	int rc;
 
 	if (stage->in_place) {
 		abort_in_place(stage);
 		return;
 	}
 	stage_remove_external(stage);
-	if (sc_tree_remove(stage->target, &err) < 0)
+	if (sc_tree_remove(stage->target, &err) < 0) {
 		sc_error("target directory %s is not removed: %s", stage->name,
 			 err.msg);
-	else if (unlinkat(stage->parent, stage->name, AT_REMOVEDIR) < 0)
+		return;
+	}
+	rc = remove_target(stage);
+	if (rc < 0)
 		sc_error("target directory %s is not removed: %s", stage->name,
-			 strerrordesc_np(errno));
+			 strerrordesc_np(-rc));
 }

@@ -161,6 +161,34 @@ int sc_open_beneath(int dirfd, const char *path, int flags, mode_t mode)
 	return -errno;
 }
 
+int sc_open_parent_beneath(int dirfd, const char *path, const char **base)
+{
+	const char *slash = strrchr(path, '/');
+	char dir[4096];
+	int fd;
+
+	*base = slash ? slash + 1 : path;
+	if (!slash) {
+		fd = fcntl(dirfd, F_DUPFD_CLOEXEC, 0);
+		return fd < 0 ? -errno : fd;
+	}
+	if ((size_t)(slash - path) >= sizeof(dir))
+		return -ENAMETOOLONG;
+	memcpy(dir, path, (size_t)(slash - path));
+	dir[slash - path] = '\0';
+	return sc_open_beneath(dirfd, dir, O_PATH | O_DIRECTORY, 0);
+}
+
+int sc_unlink_beneath(int dirfd, const char *path, int flags)
+{
+	const char *base;
+	CLEANUP_CLOSE int dir = sc_open_parent_beneath(dirfd, path, &base);
+
+	if (dir < 0)
+		return dir;
+	return unlinkat(dir, base, flags) < 0 ? -errno : 0;
+}
+
 /* mkdirat() and hand a new directory to its owner. */
 static int make_dir(int at, const char *name, uid_t uid, gid_t gid)
 {

@@ -37,6 +37,16 @@ void sc_msg_skip(struct msghdr *msg, size_t n);
 int sc_open_beneath(int dirfd, const char *path, int flags, mode_t mode);
 
 /*
+ * For calls that follow symbolic links on the way to a name (unlinkat(2),
+ * renameat(2)): open the directory in which a relative path's last component
+ * lies, as above. *base: that component, in path. Returns a descriptor (O_PATH)
+ * or -errno.
+ */
+int sc_open_parent_beneath(int dirfd, const char *path, const char **base);
+/* unlinkat(2) beneath a directory, likewise. Returns 0 or -errno. */
+int sc_unlink_beneath(int dirfd, const char *path, int flags);
+
+/*
  * Create the directories of a relative file path below dirfd that do not exist
  * (mode 0750, owner uid:gid). Returns 0 or -errno.
  */

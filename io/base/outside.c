@@ -4,6 +4,7 @@
 
 #include "io/base/cleanup.h"
 #include "io/base/fdio.h"
+#include "io/base/owner.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -14,7 +15,8 @@
 #include <unistd.h>
 
 #define CLONE_DIR "#clone"
-#define NOTE CLONE_DIR "/#snapclone_outside"
+#define NOTE_NAME "#snapclone_outside"
+#define NOTE CLONE_DIR "/" NOTE_NAME
 /* Names of 2^21 files at most; this is more than any server has elsewhere. */
 #define NOTE_MAX (1u << 30)
 #define ID_CAP 64
@@ -25,24 +27,21 @@ static int failed(int sys_errno, const char *what, struct sc_err *err)
 			  "directory of the clone: %s", what);
 }
 
-static int sync_dir(int target, struct sc_err *err)
+static int open_note(struct sc_outside *note, int target, uid_t uid, gid_t gid,
+		     struct sc_err *err)
 {
 	CLEANUP_CLOSE int dir =
 		openat(target, CLONE_DIR,
 		       O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
 
-	return dir < 0 || fsync(dir) < 0 ? failed(errno, CLONE_DIR, err) : 0;
-}
-
-static int open_note(struct sc_outside *note, int target, uid_t uid, gid_t gid,
-		     struct sc_err *err)
-{
+	if (dir < 0)
+		return failed(errno, CLONE_DIR, err);
 	note->fd = openat(
-		target, NOTE,
+		dir, NOTE_NAME,
 		O_WRONLY | O_APPEND | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0640);
 	if (note->fd < 0 || (geteuid() == 0 && fchown(note->fd, uid, gid) < 0))
 		return failed(errno, NOTE, err);
-	return sync_dir(target, err);
+	return fsync(dir) < 0 ? failed(errno, CLONE_DIR, err) : 0;
 }
 
 int sc_outside_add(struct sc_outside *note, int target, uid_t uid, gid_t gid,
@@ -126,24 +125,56 @@ static int cannot_remove(int sys_errno, const char *name, struct sc_err *err)
 			  "cannot remove %s", name);
 }
 
-/* Is the file of that name the one that the id before the name tells of? 1, 0
- * or -1. */
-static int is_noted(const char *id, const char *name, struct sc_err *err)
+/* Is the file of that name the one that the id tells of? An empty id: any. 1, 0
+ * or -errno. */
+static int is_noted(int dir, const char *base, const char *id, size_t len)
 {
 	char found[ID_CAP];
 	struct stat st;
 
-	if (lstat(name, &st) < 0)
-		return errno == ENOENT || errno == ENOTDIR
-			       ? 0
-			       : cannot_remove(errno, name, err);
+	if (!len)
+		return 1;
+	if (fstatat(dir, base, &st, AT_SYMLINK_NOFOLLOW) < 0)
+		return -errno;
 	identify(&st, found, sizeof(found));
-	return strlen(found) == (size_t)(name - id) &&
-	       !memcmp(found, id, strlen(found));
+	return strlen(found) == len && !memcmp(found, id, len);
+}
+
+/* The note is its owner's, who may have written any name into it: one who can
+ * do more removes only from directories that are the owner's too. */
+static bool may_remove(int dir, const struct stat *owner)
+{
+	struct stat st;
+
+	return geteuid() != 0 || owner->st_uid == 0 ||
+	       (fstat(dir, &st) == 0 &&
+		sc_dir_belongs(&st, owner->st_uid, owner->st_gid));
+}
+
+/* name: behind its id in line. 0 or -errno. */
+static int remove_noted(const char *line, char *name, int flags,
+			const struct stat *owner)
+{
+	char *slash = strrchr(name, '/');
+	CLEANUP_CLOSE int dir = -1;
+	int rc;
+
+	*slash = '\0';
+	dir = open(slash == name ? "/" : name,
+		   O_PATH | O_DIRECTORY | O_CLOEXEC);
+	*slash = '/';
+	if (dir < 0)
+		return -errno;
+	if (!may_remove(dir, owner))
+		return -EPERM;
+	rc = is_noted(dir, slash + 1, line, (size_t)(name - line));
+	if (rc <= 0)
+		return rc;
+	return unlinkat(dir, slash + 1, flags) < 0 ? -errno : 0;
 }
 
 /* line: its '/' at the end, if it is a directory, is cut off. 0 or -1. */
-static int remove_one(char *line, struct sc_err *err)
+static int remove_one(char *line, const struct stat *owner, struct sc_err *err)
 {
 	char *name = strchr(line, '/');
 	size_t len = name ? strlen(name) : 0;
@@ -153,23 +184,23 @@ static int remove_one(char *line, struct sc_err *err)
 	if (!name)
 		return 0;
 	name[len - dir] = '\0';
-	rc = name == line ? 1 : is_noted(line, name, err);
-	if (rc <= 0)
-		return rc;
-	if ((dir ? rmdir(name) : unlink(name)) == 0 || errno == ENOENT ||
-	    errno == ENOTDIR)
-		return 0;
-	return cannot_remove(errno, name, err);
+	rc = remove_noted(line, name, dir ? AT_REMOVEDIR : 0, owner);
+	return rc == 0 || rc == -ENOENT || rc == -ENOTDIR
+		       ? 0
+		       : cannot_remove(-rc, name, err);
 }
 
 int sc_outside_remove(int target, struct sc_err *err)
 {
 	CLEANUP_FREE char *text = read_note(target, err);
 	unsigned stay = 0;
+	struct stat owner;
 	char *line;
 
 	if (!text)
 		return -1;
+	if (fstat(target, &owner) < 0)
+		return failed(errno, "fstat", err);
 	/* A line that a crash cut off was not in use. */
 	line = strrchr(text, '\n');
 	*(line ? line + 1 : text) = '\0';
@@ -178,7 +209,7 @@ int sc_outside_remove(int target, struct sc_err *err)
 		end[-1] = '\0';
 		line = memrchr(text, '\n', (size_t)(end - 1 - text));
 		line = line ? line + 1 : text;
-		stay += remove_one(line, err) < 0;
+		stay += remove_one(line, &owner, err) < 0;
 	}
 	return stay ? sc_err_context(err, "%u files or directories stay", stay)
 		    : 0;

@@ -9,6 +9,7 @@
 #include "tests/unit/stage_fixture.h"
 #include "tests/unit/tree.h"
 
+#include <errno.h>
 #include <fcntl.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -450,6 +451,32 @@ static void what_is_anothers_stays(void **state)
 	assert_false(dir_fixture_has(ext.fd, "db/t.ibd"));
 }
 
+/* The note is in the hands of the target's owner, who is less than root. */
+static void nothing_of_others(void **state)
+{
+	const char *const names[] = { far("roots/file"), far("theirs/file") };
+	struct sc_outside note = SC_OUTSIDE_INIT;
+	const uid_t nobody = 65534;
+
+	(void)state;
+	if (geteuid() != 0)
+		skip();
+	deliver();
+	dir_fixture_put(ext.fd, "roots/file", "x", 1);
+	dir_fixture_put(ext.fd, "theirs/file", "x", 1);
+	assert_int_equal(fchownat(ext.fd, "theirs", nobody, nobody, 0), 0);
+	assert_int_equal(fchown(target, nobody, nobody), 0);
+	for (size_t i = 0; i < SC_ARRAY_SIZE(names); i++)
+		assert_int_equal(sc_outside_add(&note, target, nobody, nobody,
+						names[i], &err),
+				 0);
+	sc_outside_close(&note);
+	assert_int_equal(sc_outside_remove(target, &err), -1);
+	assert_int_equal(err.sys_errno, EPERM);
+	assert_true(dir_fixture_has(ext.fd, "roots/file"));
+	assert_false(dir_fixture_has(ext.fd, "theirs/file"));
+}
+
 static void passes_change_them(void **state)
 {
 	struct sc_file_changes changes = { 0 };
@@ -511,6 +538,7 @@ int main(void)
 		TEST(nor_of_one_that_had_committed),
 		TEST(nor_of_one_that_died_in_its_commit),
 		TEST(what_is_anothers_stays),
+		TEST(nothing_of_others),
 		TEST(passes_change_them),
 		TEST(refused),
 	};

@@ -688,6 +688,19 @@ static void abort_at_any_moment(void **state)
 	}
 }
 
+/* Who owns the parent may put another directory there. */
+static void abort_removes_only_its_own(void **state)
+{
+	(void)state;
+	start();
+	assert_int_equal(renameat(dir.fd, "clone", dir.fd, "away"), 0);
+	assert_int_equal(mkdirat(dir.fd, "clone", 0750), 0);
+	sc_stage_abort(stage);
+	assert_true(dir_fixture_has(dir.fd, "clone"));
+	assert_true(dir_fixture_has(dir.fd, "away"));
+	assert_false(dir_fixture_has(dir.fd, "away/#clone"));
+}
+
 static void commit_without_its_mark(void **state)
 {
 	(void)state;
@@ -740,6 +753,7 @@ int main(void)
 		TEST(no_redo),
 		TEST(redo_of_a_strange_log),
 		TEST(abort_at_any_moment),
+		TEST(abort_removes_only_its_own),
 		TEST(commit_without_its_mark),
 		TEST(free_is_quiet),
 	};

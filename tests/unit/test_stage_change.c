@@ -512,6 +512,42 @@ static void disk_too_small(void **state)
 	expect_nothing_left();
 }
 
+static void drop_a(void)
+{
+	drop(A);
+}
+
+static void move_from(void)
+{
+	move(A, "other/new.ibd");
+}
+
+static void move_to(void)
+{
+	move(OTHER, "db/new.ibd");
+}
+
+/* The owner of the target may turn a directory into a link to anywhere. */
+static void links_are_not_followed(void **state)
+{
+	static void (*const change[])(void) = { drop_a, move_from, move_to };
+
+	(void)state;
+	for (size_t i = 0; i < SC_ARRAY_SIZE(change); i++) {
+		copy_base();
+		dir_fixture_put(dir.fd, "neighbour/a.ibd", "theirs", 6);
+		assert_int_equal(renameat(target, "db", target, "away"), 0);
+		assert_int_equal(symlinkat("../neighbour", target, "db"), 0);
+		change[i]();
+		assert_int_equal(sc_stage_change(stage, &changes, &err), -1);
+		assert_true(dir_fixture_has(dir.fd, "neighbour/a.ibd"));
+		assert_false(dir_fixture_has(dir.fd, "neighbour/new.ibd"));
+		sc_stage_abort(stage);
+		assert_true(dir_fixture_has(dir.fd, "neighbour/a.ibd"));
+		fx_again(setup, teardown);
+	}
+}
+
 #define TEST(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
 
 int main(void)
@@ -535,6 +571,7 @@ int main(void)
 		TEST(names_that_are_taken),
 		TEST(chunk_of_a_gone_file),
 		TEST(disk_too_small),
+		TEST(links_are_not_followed),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
