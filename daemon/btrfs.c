@@ -188,6 +188,21 @@ static int open_locked(int top, const char *name)
 	return -1;
 }
 
+/* 0, or -1 with errno: EWOULDBLOCK when another one had it until then. */
+static int lock_top(int top, uint64_t until_ms)
+{
+	while (flock(top, LOCK_EX | LOCK_NB) < 0) {
+		if (errno != EWOULDBLOCK && errno != EINTR)
+			return -1;
+		if (sc_now_ms() >= until_ms) {
+			errno = EWOULDBLOCK;
+			return -1;
+		}
+		sc_sleep_ms(20);
+	}
+	return 0;
+}
+
 int sc_btrfs_snapshot(int top, int source, const char *name, uint64_t *us,
 		      struct sc_err *err)
 {
@@ -203,8 +218,8 @@ int sc_btrfs_snapshot(int top, int source, const char *name, uint64_t *us,
 	if (syncfs(source) < 0)
 		return failed(err, "sync the file system for", name);
 	/* Until it has its lock, a reaper must not see it. */
-	if (flock(top, LOCK_EX) < 0)
-		return failed(err, "lock for", name);
+	if (lock_top(top, sc_now_ms() + SC_BTRFS_LOCK_MS) < 0)
+		return failed(err, "get the lock (flock) for", name);
 	began = sc_clock_us(CLOCK_MONOTONIC);
 	if (ioctl(top, BTRFS_IOC_SNAP_CREATE_V2, &args) < 0) {
 		failed(err, "make", name);
@@ -262,17 +277,18 @@ static int reap_one(int top, const char *name, bool remove, struct sc_err *err)
 	return 1;
 }
 
-int sc_btrfs_reap_top(int top, bool remove, struct sc_err *err)
+int sc_btrfs_reap_top(int top, bool remove, uint64_t until_ms,
+		      struct sc_err *err)
 {
 	CLEANUP_CLOSEDIR DIR *dir = NULL;
 	struct dirent *de;
 	bool bad = false;
 	int n = 0;
 
-	if (flock(top, LOCK_EX) < 0)
+	if (lock_top(top, until_ms) < 0)
 		return sc_err_sys(
 			err, SC_ER_INTERNAL_ERROR, errno,
-			"cannot lock the top of the file system to look for snapshots");
+			"cannot lock (flock) the top of the file system to look for snapshots");
 	dir = sc_dir_open(top);
 	while (dir && (de = sc_dir_next(dir))) {
 		int rc = is_ours(de->d_name)

@@ -20,6 +20,9 @@
 
 #define SC_BTRFS_PREFIX ".snapclone-"
 #define SC_BTRFS_NAME_SIZE (sizeof(SC_BTRFS_PREFIX) + 2 * SC_JOB_ID_SIZE)
+/* The top has one while a daemon makes or looks for snapshots there. Everybody
+ * who can open it may take that lock, too: nobody waits for it longer. */
+#define SC_BTRFS_LOCK_MS 5000
 /* Room for the path of a directory in its subvolume: struct
  * btrfs_ioctl_ino_lookup_args. */
 #define SC_BTRFS_PATH_SIZE 4080
@@ -57,8 +60,10 @@ int sc_btrfs_snapshot(int top, int source, const char *name, uint64_t *us,
 int sc_btrfs_remove(int top, const char *name, struct sc_err *err);
 
 /* The snapshots in that top that no daemon has locked: their number, or -1 with
- * the first failure. remove: they are gone then. */
-int sc_btrfs_reap_top(int top, bool remove, struct sc_err *err);
+ * the first failure. remove: they are gone then. Another daemon may be at work
+ * there until until_ms (sc_now_ms()). */
+int sc_btrfs_reap_top(int top, bool remove, uint64_t until_ms,
+		      struct sc_err *err);
 /* btrfs_reap.c: in those of all btrfs that are mounted here. */
 int sc_btrfs_reap(bool remove, struct sc_err *err);
 

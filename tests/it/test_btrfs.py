@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """The provider btrfs: a snapshot of the subvolume, made by the service, gone whatever happens."""
 import contextlib
+import fcntl
 import os
 import re
 import shutil
@@ -178,6 +179,25 @@ def test_killed():
         unharmed(donor, donor.pid)
         assert other.end() == 0
         fast(recipient)
+
+
+def test_lock_of_a_stranger():
+    """Everybody may hold the lock of the top: the service starts, and clones take the next provider."""
+    with served() as (box, service, options):
+        donor = start_donor(box, megabytes=5, **options)
+        recipient = start_recipient(box, donor)
+        target = box.path('clones') + '/c'
+        top = os.open(os.path.dirname(box.base), os.O_RDONLY)
+        fcntl.flock(top, fcntl.LOCK_EX)
+        try:
+            assert recipient.error(instance(donor, target)) == (0, '')
+            other = Service(box, name='other')
+            assert other.end() == 0
+        finally:
+            os.close(top)
+        assert head(target)['provider'] == 'reflink'
+        assert 'cannot get the lock (flock) for snapshot' in service.read_log()
+        assert 'cannot lock (flock) the top of the file system' in other.read_log()
 
 
 @pytest.mark.parametrize('how', ['kill', 'terminate'])
