@@ -5,6 +5,7 @@
  */
 #include "daemon/cli/cli.h"
 
+#include "daemon/peer.h"
 #include "io/base/cleanup.h"
 #include "io/base/clock.h"
 #include "io/base/ctl.h"
@@ -17,18 +18,26 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/time.h>
 #include <sys/un.h>
+#include <unistd.h>
 
 #define REPLY_MS 2000
 #define WATCH_MS 1000
 #define BAR_WIDTH 24
+#define PEER_WIDTH 24
 
 static const char *const role_names[] = { "donor", "recipient", "local" };
 
+/* Waits for one that does not accept no longer than for an answer. */
 static int connect_to(const struct sockaddr_un *sa, socklen_t len)
 {
+	const struct timeval wait = { .tv_sec = REPLY_MS / 1000 };
 	int sock = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
 
+	if (sock >= 0)
+		(void)setsockopt(sock, SOL_SOCKET, SO_SNDTIMEO, &wait,
+				 sizeof(wait));
 	if (sock >= 0 && connect(sock, (const struct sockaddr *)sa, len) < 0) {
 		int saved = errno;
 
@@ -70,7 +79,8 @@ static void print_image(const struct sc_ctl_job_status *j)
 {
 	if (!j->provider[0])
 		return;
-	printf(", image by %s", j->provider);
+	printf(", image by ");
+	sc_cli_put(stdout, j->provider);
 	if (j->swap_us || j->undo_us)
 		printf(" (writes waited %.1f ms for it",
 		       (double)j->swap_us / 1e3);
@@ -86,15 +96,20 @@ static void print_image(const struct sc_ctl_job_status *j)
 
 static void print_job(const struct sc_ctl_job_status *j)
 {
-	printf("%02x%02x%02x%02x %-9s %-24s ", j->job_id[0], j->job_id[1],
-	       j->job_id[2], j->job_id[3], role_names[j->role], j->peer);
+	printf("%02x%02x%02x%02x %-9s ", j->job_id[0], j->job_id[1],
+	       j->job_id[2], j->job_id[3], role_names[j->role]);
+	sc_cli_put(stdout, j->peer);
+	printf("%*s", PEER_WIDTH - (int)SC_MIN(strlen(j->peer), PEER_WIDTH) + 1,
+	       "");
 	print_bar(j->data, j->estimate);
 	printf("  %s %s", j->stage ? sc_stage_name(j->stage) : "preparing",
 	       sc_state_name(j->state));
 	print_rate(j);
 	print_image(j);
-	if (j->message[0])
-		printf("  %s", j->message);
+	if (j->message[0]) {
+		printf("  ");
+		sc_cli_put(stdout, j->message);
+	}
 	putchar('\n');
 }
 
@@ -127,8 +142,11 @@ static int ask(int sock, struct sc_err *err)
 	if (sc_dec_end(&dec) < 0)
 		return sc_err_set(err, SC_ER_CLONE_PROTOCOL,
 				  "malformed STATUS_REPLY");
-	if (left[0])
-		printf("ERROR: %s\n", left);
+	if (left[0]) {
+		printf("ERROR: ");
+		sc_cli_put(stdout, left);
+		putchar('\n');
+	}
 	return (int)n;
 }
 
@@ -151,21 +169,52 @@ static int ask_service(const char *path, bool required, struct sc_err *err)
 	return n < 0 ? sc_err_context(err, "%s", path) : n;
 }
 
-/* One abstract socket, "@" and name as in /proc/net/unix. */
-static int ask_embedded(const char *name, struct sc_err *err)
+/* May it be asked? Everybody may have a socket of such a name: other users' are
+ * root's business only, whom they answer. */
+static bool is_ours(int sock)
 {
+	struct sc_err ignored = SC_ERR_INIT;
+	struct sc_peer peer;
+
+	return sc_peer_of(sock, &peer, &ignored) == 0 &&
+	       (geteuid() == 0 || peer.uid == geteuid());
+}
+
+static void complain(const char *name, const struct sc_err *err)
+{
+	fputs("snapclone status: ", stderr);
+	if (name) {
+		sc_cli_put(stderr, name);
+		fputs(": ", stderr);
+	}
+	sc_cli_put(stderr, err->msg);
+	putc('\n', stderr);
+}
+
+/* One abstract socket, its name as in /proc/net/unix. The number of its jobs: a
+ * daemon that does not answer as it should hides no other. */
+static int ask_embedded(const char *name)
+{
+	struct sc_err err = SC_ERR_INIT;
 	struct sockaddr_un sa = { .sun_family = AF_UNIX };
 	CLEANUP_CLOSE int sock = -1;
 	size_t len = SC_MIN(strlen(name), sizeof(sa.sun_path) - 1);
+	int n;
 
 	memcpy(sa.sun_path + 1, name, len);
 	sock = connect_to(
 		&sa,
 		(socklen_t)(offsetof(struct sockaddr_un, sun_path) + 1 + len));
-	/* It ended since the list was read, or belongs to another user. */
-	if (sock < 0)
+	/* It ended since the list was read. */
+	if (sock < 0 || !is_ours(sock))
 		return 0;
-	return ask(sock, err);
+	n = ask(sock, &err);
+	if (n >= 0)
+		return n;
+	/* Or while it was asked. */
+	if (err.sys_errno != ECONNRESET && err.sys_errno != EPIPE)
+		complain(name, &err);
+	return 0;
 }
 
 /* Source: proc(5), /proc/net/unix: the last column is the name; several lines
@@ -183,7 +232,6 @@ static int ask_all_embedded(struct sc_err *err)
 		char *name = strstr(line, "@" SC_EMBEDDED_SOCKET_PREFIX);
 		/* Field 4, flags: 00010000 is a listening socket. */
 		bool listens = strstr(line, " 00010000 ") != NULL;
-		int n;
 
 		if (!name || !listens)
 			continue;
@@ -191,13 +239,10 @@ static int ask_all_embedded(struct sc_err *err)
 		if (!strcmp(name, last))
 			continue;
 		snprintf(last, sizeof(last), "%s", name);
-		n = ask_embedded(name + 1, err);
-		if (n < 0)
-			break;
-		total += n;
+		total += ask_embedded(name + 1);
 	}
 	fclose(f);
-	return sc_err_is_set(err) ? -1 : total;
+	return total;
 }
 
 static int usage(FILE *to)
@@ -212,14 +257,16 @@ static int usage(FILE *to)
 
 static int show_once(const char *socket_path, bool named)
 {
-	struct sc_err err = SC_ERR_INIT;
-	int service = ask_service(socket_path, named, &err);
-	int embedded = service < 0 ? -1 : ask_all_embedded(&err);
+	struct sc_err failed = SC_ERR_INIT, err = SC_ERR_INIT;
+	int service = ask_service(socket_path, named, &failed);
+	int embedded = ask_all_embedded(&err);
 
-	if (embedded < 0) {
-		fprintf(stderr, "snapclone status: %s\n", err.msg);
+	if (service < 0)
+		complain(NULL, &failed);
+	if (embedded < 0)
+		complain(NULL, &err);
+	if (service < 0 || embedded < 0)
 		return -1;
-	}
 	if (service + embedded == 0)
 		printf("no jobs\n");
 	return service + embedded;

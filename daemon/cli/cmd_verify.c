@@ -44,10 +44,7 @@ static void show_found(void *arg, const char *text)
 	if (view->lines++ >= LINES_MAX)
 		return;
 	clear_progress(view);
-	/* Names of files are anybody's. */
-	for (; *text; text++)
-		putchar((unsigned char)*text < ' ' || *text == 127 ? '?'
-								   : *text);
+	sc_cli_put(stdout, text);
 	putchar('\n');
 	fflush(stdout);
 }

@@ -1,12 +1,16 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """snapcloned as a service, its options, and `snapclone status`."""
 import contextlib
+import ctypes
 import glob
 import os
 import re
 import shutil
 import signal
+import socket
+import struct
 import subprocess
+import threading
 
 import pytest
 
@@ -243,6 +247,68 @@ def test_directories_that_are_shared(box, service):
         control.send(wire.DONOR_START, DONOR, [box.path('ours'), shared, '/tmp'])
         answer, said = control.wait(wire.ERROR)
         assert answer == wire.ERROR and 'may not hand' not in wire.error_of(said)[1]
+
+
+def job_status(text):
+    """A STATUS_REPLY with one job."""
+    return wire.ctl(wire.STATUS_REPLY, struct.pack('<I16s3BI8Q', 1, JOB, 0, 2, 1, 1, *[1] * 8) + bytes(8)
+                    + wire.text(text) * 4)
+
+
+ESCAPE = '\x1b]0;owned\x07\x9b2J'
+STRANGERS = {  # a name, and what comes when somebody asks
+    'a': (b'HTTP/1.0 400\r\n\r\n', b''),
+    'b': (wire.ctl(wire.HELLO, struct.pack('<I', wire.CONTROL_VERSION) + wire.text('x')), job_status(ESCAPE[:9])),
+    'c': (wire.ctl(wire.ERROR, struct.pack('<I', 1815) + wire.text('go away' + ESCAPE)), b''),
+    'd': (),
+    'e': (wire.ctl(wire.HELLO, struct.pack('<I', wire.CONTROL_VERSION) + wire.text('x')), b'SCTL' * 100),
+}
+
+
+def play_stranger(name):
+    """Listen like an embedded daemon, in this network namespace; answer two visitors."""
+    listener = socket.socket(socket.AF_UNIX)
+    listener.bind('\0snapclone/embedded-' + name)
+    listener.listen(4)
+
+    def answer():
+        with listener:
+            for _ in range(2):
+                with listener.accept()[0] as s, contextlib.suppress(OSError):
+                    for said in STRANGERS[name]:
+                        s.recv(1000)
+                        s.sendall(said)
+
+    thread = threading.Thread(target=answer, daemon=True)
+    thread.start()
+    return thread
+
+
+def test_status_among_strangers():
+    """Whoever has a socket of a daemon's name neither hides a job nor writes to the terminal; others' are root's business."""
+    if os.geteuid():
+        pytest.skip('needs root for a network namespace')
+    found = []
+
+    def visit():
+        assert ctypes.CDLL(None).unshare(0x40000000) == 0  # CLONE_NEWNET: abstract sockets of our own
+        threads = [play_stranger(name) for name in STRANGERS]
+        found.append(subprocess.run([os.path.join(BUILD, 'snapclone'), 'status'], stdout=subprocess.PIPE,
+                                    stderr=subprocess.PIPE, user=server_user().pw_uid, timeout=30, check=False))
+        found.append(run('snapclone', 'status'))
+        for thread in threads:
+            thread.join(10)
+
+    thread = threading.Thread(target=visit)
+    thread.start()
+    thread.join(60)
+    if server_user().pw_uid:
+        assert (found[0].returncode, found[0].stdout, found[0].stderr) == (0, b'no jobs\n', b'')
+    status, out, err = found[1]
+    assert status == 0
+    assert out.count('\n') == 2 and re.match('00010203 donor +\\?]0;owned', out), out
+    assert sorted(line.split()[2] for line in err.splitlines()) == [f'snapclone/embedded-{name}:' for name in 'ace'], err
+    assert 'go away?]0;owned??2J' in err and not re.search('[\x00-\x09\x0b-\x1f\x7f-\x9f]', out + err)
 
 
 def test_status_without_jobs():
