@@ -111,19 +111,31 @@ static int open_redo(const struct options *o)
 	return open_dir(path);
 }
 
+/* NULL: it cannot be found, which was said. */
+static char *real_path(const char *given)
+{
+	char *path;
+
+	if (would_wait(given, given))
+		return NULL;
+	path = realpath(given, NULL);
+	if (!path)
+		failed(given, errno);
+	return path;
+}
+
 /* As the plugin tells it: relative to the data directory when below it. */
 static char *doublewrite_path(const struct options *o)
 {
-	CLEANUP_FREE char *datadir = realpath(o->datadir, NULL);
-	const char *given = o->doublewrite ? o->doublewrite : o->datadir;
+	CLEANUP_FREE char *datadir = real_path(o->datadir);
 	CLEANUP_FREE char *path =
-		would_wait(given, given) ? NULL : realpath(given, NULL);
+		datadir ? real_path(o->doublewrite ? o->doublewrite
+						   : o->datadir)
+			: NULL;
 	size_t len = datadir ? strlen(datadir) : 0;
 
-	if (!datadir || !path) {
-		failed(o->doublewrite, errno);
+	if (!path)
 		return NULL;
-	}
 	if (!strncmp(path, datadir, len) && (!path[len] || path[len] == '/'))
 		return strdup(path[len] ? path + len + 1 : "");
 	return strdup(path);
