@@ -57,12 +57,17 @@ static int rename_new(struct sc_inplace *ip, const char *path,
 		      struct sc_err *err)
 {
 	struct sc_place place = inplace_place(ip, path);
+	CLEANUP_CLOSE int dir = -1;
 	char staged[INPLACE_NAME_CAP];
+	const char *base;
 
 	if (inplace_has(place.dir, place.path))
 		return 0;
-	sc_inplace_name(place.path, staged, sizeof(staged));
-	if (renameat(place.dir, staged, place.dir, place.path) < 0)
+	dir = sc_open_parent_beneath(place.dir, place.path, &base);
+	if (dir < 0)
+		return failed(-dir, path, err);
+	sc_inplace_name(base, staged, sizeof(staged));
+	if (renameat(dir, staged, dir, base) < 0)
 		return failed(errno, path, err);
 	return 0;
 }

@@ -45,11 +45,13 @@ int inplace_sync(int datadir, const struct sc_roots *roots, struct sc_err *err)
 static void remove_new(int dir, const char *path, struct sc_err *err)
 {
 	char staged[INPLACE_NAME_CAP];
+	int rc;
 
-	if (!inplace_has(dir, sc_inplace_name(path, staged, sizeof(staged))) &&
-	    unlinkat(dir, path, 0) < 0 && errno != ENOENT && errno != ENOTDIR &&
-	    errno != EISDIR)
-		failed(errno, path, err);
+	if (inplace_has(dir, sc_inplace_name(path, staged, sizeof(staged))))
+		return;
+	rc = sc_unlink_beneath(dir, path, 0);
+	if (rc < 0 && rc != -ENOENT && rc != -ENOTDIR && rc != -EISDIR)
+		failed(-rc, path, err);
 }
 
 /* A line of the list: "./NAME", or of another directory its path and NAME. */
@@ -220,11 +222,12 @@ static void remove_made_dir(int datadir, const struct sc_roots *roots,
 			    const char *line, struct sc_err *err)
 {
 	struct sc_place place = sc_roots_place(roots, datadir, line);
+	int rc = 0;
 
-	if (place.dir >= 0 && sc_path_ok(place.path) &&
-	    unlinkat(place.dir, place.path, AT_REMOVEDIR) < 0 &&
-	    errno != ENOENT && errno != ENOTEMPTY)
-		failed(errno, line, err);
+	if (place.dir >= 0 && sc_path_ok(place.path))
+		rc = sc_unlink_beneath(place.dir, place.path, AT_REMOVEDIR);
+	if (rc < 0 && rc != -ENOENT && rc != -ENOTEMPTY)
+		failed(-rc, line, err);
 }
 
 /* Directories that staging made, the last one first. */

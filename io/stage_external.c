@@ -67,11 +67,15 @@ static int place_one(struct sc_staged *stage, const char *path,
 {
 	struct sc_place place =
 		sc_roots_place(stage->roots, stage->target, path);
+	CLEANUP_CLOSE int dir = -1;
 	char name[STAGE_NAME_CAP];
+	const char *base;
 
-	stage_name(stage, path, name);
-	if (renameat2(place.dir, name, place.dir, place.path,
-		      RENAME_NOREPLACE) == 0)
+	dir = sc_open_parent_beneath(place.dir, place.path, &base);
+	if (dir < 0)
+		return stage_error(-dir, path, err);
+	sc_inplace_name(base, name, sizeof(name));
+	if (renameat2(dir, name, dir, base, RENAME_NOREPLACE) == 0)
 		return 0;
 	return errno == EEXIST ? exists(path, err)
 			       : stage_error(errno, path, err);
