@@ -48,7 +48,7 @@ int sc_outside_add(struct sc_outside *note, int target, uid_t uid, gid_t gid,
 		   const char *name, struct sc_err *err)
 {
 	CLEANUP_FREE char *line = NULL;
-	int n = asprintf(&line, "%s\n", name);
+	int n = asprintf(&line, "%s\n", name), rc;
 
 	if (n < 0) {
 		line = NULL;
@@ -56,8 +56,8 @@ int sc_outside_add(struct sc_outside *note, int target, uid_t uid, gid_t gid,
 	}
 	if (note->fd < 0 && open_note(note, target, uid, gid, err) < 0)
 		return -1;
-	return write(note->fd, line, (size_t)n) == n ? 0
-						     : failed(errno, NOTE, err);
+	rc = sc_write_full(note->fd, line, (size_t)n);
+	return rc < 0 ? failed(-rc, NOTE, err) : 0;
 }
 
 /* Not the device: its number may be another one after a reboot. */
