@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """make install and make uninstall: what they put where, the stock plugin kept and restored, servers that run from it."""
 import os
+import re
 import shutil
 import subprocess
 
@@ -165,10 +166,12 @@ def test_unit(box):
     sample = os.path.join(root, 'share', 'snapclone', 'snapcloned.conf')
     with open(sample, encoding='utf-8') as f:
         options = [line[1:] for line in f if ' = ' in line and line[:2] != '# ']
-    assert len(options) == 6
+    daemon = os.path.join(root, 'libexec', 'snapclone', 'snapcloned')
+    text = subprocess.run([daemon, '--help'], stdout=subprocess.PIPE, check=True).stdout.decode()
+    known = set(re.findall(r'^  --(\w+)=', text, re.M)) - {'config'}
+    assert known == {o.split(' = ')[0] for o in options}
     with open(sample, 'a', encoding='utf-8') as f:
         f.writelines(o for o in options if not o.startswith('allow_user'))
-    daemon = os.path.join(root, 'libexec', 'snapclone', 'snapcloned')
     done = subprocess.run([daemon, f'--config={sample}', '--socket=/nonexistent/s'], stdout=subprocess.PIPE,
                           stderr=subprocess.STDOUT, check=False)
     assert done.returncode == 1 and b'/nonexistent/s' in done.stdout, done.stdout  # 2: options refused
